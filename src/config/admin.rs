@@ -1,0 +1,26 @@
+//! `admin`: the listener for health and metrics, and the socket for commands.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use schemars::JsonSchema;
+use serde::Deserialize;
+
+/// The listener for health and metrics, and the socket for commands.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct AdminConfig {
+    /// Where `/livez`, `/readyz` and `/metrics` answer.
+    pub listen: SocketAddr,
+    /// The unix socket of commands on the running process (mode 0600).
+    pub socket: PathBuf,
+}
+
+impl Default for AdminConfig {
+    fn default() -> Self {
+        Self {
+            listen: SocketAddr::from(([127, 0, 0, 1], 8081)),
+            socket: "lakegate.sock".into(),
+        }
+    }
+}

@@ -1,0 +1,135 @@
+//! `auth`: who the clients are, and as whom the gateway speaks to lakeFS.
+
+use std::time::Duration;
+
+use schemars::JsonSchema;
+use serde::Deserialize;
+
+use super::types::{HttpUrl, Period, Secret};
+
+/// Who the clients are, and as whom the gateway speaks to lakeFS.
+#[derive(Debug, Clone, PartialEq, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct AuthConfig {
+    /// How a proved principal gets its lakeFS bearer: `passthrough`, `login` or `mint`.
+    pub upstream: UpstreamIdentity,
+    /// The gateway's own identity towards lakeFS, for its own calls (health needs none).
+    pub service: Option<LoginConfig>,
+    /// lakeFS's `auth.encrypt.secret_key`: lets the gateway verify lakeFS tokens and cookies itself instead of asking lakeFS.
+    pub lakefs_secret: Option<Secret>,
+    /// Basic credentials (lakeFS key pairs).
+    pub basic: BasicConfig,
+    /// `oidc_auth_session` cookies.
+    pub oidc_cookie: SignedCookieConfig,
+    /// `saml_auth_session` cookies.
+    pub saml_cookie: SignedCookieConfig,
+    /// How long a credential that lakeFS accepted is believed without asking again.
+    pub proof_ttl: Period,
+    /// Whether lakeFS's set-up endpoints may be reached through the gateway.
+    pub allow_setup: bool,
+    /// Failed logins an address may make in a minute before it has to wait.
+    pub failed_logins_per_minute: u32,
+    /// An HTTP proxy for calls to identity providers.
+    pub egress_proxy: Option<HttpUrl>,
+}
+
+impl Default for AuthConfig {
+    fn default() -> Self {
+        Self {
+            upstream: UpstreamIdentity::default(),
+            service: None,
+            lakefs_secret: None,
+            basic: BasicConfig::default(),
+            oidc_cookie: SignedCookieConfig::default(),
+            saml_cookie: SignedCookieConfig::default(),
+            proof_ttl: Period(Duration::from_secs(20)),
+            allow_setup: false,
+            failed_logins_per_minute: 30,
+            egress_proxy: None,
+        }
+    }
+}
+
+/// How a proved principal gets its lakeFS bearer.
+#[derive(Debug, Clone, PartialEq, Default, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
+pub enum UpstreamIdentity {
+    /// The client's own credential goes through as it came.
+    #[default]
+    Passthrough,
+    /// A stored lakeFS key pair, exchanged at `/auth/login` and refreshed ahead of its end.
+    Login(LoginConfig),
+    /// Short HS256 tokens made with lakeFS's own secret (`auth.lakefs_secret`).
+    Mint(MintConfig),
+}
+
+/// A lakeFS key pair.
+#[derive(Debug, Clone, PartialEq, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct LoginConfig {
+    /// Its access key id.
+    pub access_key_id: Secret,
+    /// Its secret.
+    pub secret_access_key: Secret,
+}
+
+/// Tokens made with lakeFS's own secret.
+#[derive(Debug, Clone, PartialEq, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct MintConfig {
+    /// The lakeFS user that tokens are for; by default the principal's own name. One-user lakeFS needs its one user here.
+    pub user: Option<String>,
+    /// How long a token lives.
+    pub lifetime: Period,
+}
+
+impl Default for MintConfig {
+    fn default() -> Self {
+        Self {
+            user: None,
+            lifetime: Period(Duration::from_secs(300)),
+        }
+    }
+}
+
+/// Basic credentials.
+#[derive(Debug, Clone, PartialEq, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct BasicConfig {
+    /// Whether lakeFS key pairs are accepted as basic credentials.
+    pub enabled: bool,
+}
+
+impl Default for BasicConfig {
+    fn default() -> Self {
+        Self { enabled: true }
+    }
+}
+
+/// A session cookie in lakeFS's own signed form, verified with `auth.lakefs_secret`.
+#[derive(Debug, Clone, PartialEq, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct SignedCookieConfig {
+    /// Whether it is accepted.
+    pub enabled: bool,
+    /// The claim that names the user.
+    pub user_claim: String,
+    /// The claim that lists groups, separated by commas.
+    pub groups_claim: Option<String>,
+    /// Claims that must have exactly these values.
+    pub required_claims: std::collections::BTreeMap<String, String>,
+    /// The longest age of a cookie.
+    pub max_age: Period,
+}
+
+impl Default for SignedCookieConfig {
+    fn default() -> Self {
+        Self {
+            enabled: true,
+            user_claim: "sub".into(),
+            groups_claim: None,
+            required_claims: std::collections::BTreeMap::new(),
+            max_age: Period(Duration::from_secs(30 * 86_400)),
+        }
+    }
+}

@@ -1,0 +1,83 @@
+//! What the YAML file may say: one field a top-level key, one file a section, named like the feature's folder.
+//!
+//! `load` reads and parses, `check` looks across sections, `types` are the parsed scalars. Each feature sees only its own section.
+//! Everything but `upstream.url` has a default that is safe.
+
+pub mod types;
+
+mod admin;
+mod auth;
+mod guard;
+mod limit;
+mod listen;
+mod log;
+mod server;
+mod store;
+mod uploads;
+mod upstream;
+
+use schemars::JsonSchema;
+use serde::Deserialize;
+
+pub use admin::AdminConfig;
+pub use auth::{AuthConfig, BasicConfig, LoginConfig, MintConfig, SignedCookieConfig, UpstreamIdentity};
+pub use guard::{GuardConfig, HardResetMember, Preset, RuleConfig};
+pub use limit::{BranchTurns, LimitConfig, PrincipalLimit, UpstreamLimit};
+pub use listen::ListenConfig;
+pub use log::{LogConfig, LogFormat};
+pub use server::ServerConfig;
+pub use store::{EmbeddedConfig, StoreConfig};
+pub use uploads::UploadsConfig;
+pub use upstream::{UpstreamConfig, UpstreamTls};
+
+/// The whole configuration file.
+#[derive(Debug, Clone, PartialEq, Default, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct Config {
+    /// Where clients connect: `ADDRESS:PORT`, or a list of them.
+    pub listen: ListenConfig,
+    /// What browsers see in front of the gateway, if it is not the listen address: `https://lakefs.example.com`.
+    pub public_url: Option<types::HttpUrl>,
+    /// `enforce`, or `observe`: every refusal by policy is only recorded, for day one.
+    pub mode: Mode,
+    /// The lakeFS server behind the gateway.
+    pub upstream: UpstreamConfig,
+    /// Who the clients are, and as whom the gateway speaks to lakeFS.
+    pub auth: AuthConfig,
+    /// What is refused.
+    pub guard: GuardConfig,
+    /// How much at a time, and how long to wait for a turn.
+    pub limit: LimitConfig,
+    /// The ledger of multipart uploads.
+    pub uploads: UploadsConfig,
+    /// Where the gateway keeps what must survive.
+    pub store: StoreConfig,
+    /// Log lines.
+    pub log: LogConfig,
+    /// The listener for health and metrics, and the socket for commands.
+    pub admin: AdminConfig,
+    /// Threads, deadlines and sizes of the gateway's own server side.
+    pub server: ServerConfig,
+}
+
+/// Whether refusals by policy bite.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Mode {
+    /// They do.
+    #[default]
+    Enforce,
+    /// Each is only logged and counted; framing errors still refuse.
+    Observe,
+}
+
+/// Whether one rule or limit bites.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum RuleMode {
+    /// It does.
+    #[default]
+    Enforce,
+    /// It only says in log and metrics what it would have done.
+    Shadow,
+}

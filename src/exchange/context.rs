@@ -1,0 +1,149 @@
+//! What is known of one request, gathered by the layers on its way: the typed facts they share and the record the access line is made of.
+
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::time::Duration;
+
+use tokio::time::Instant;
+use uuid::Uuid;
+
+use crate::lakefs::Classified;
+
+/// Who is at the other end of the connection.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Client {
+    /// The address the request counts for: the peer's, or what a trusted proxy said.
+    pub address: std::net::IpAddr,
+    /// The peer of the connection itself.
+    pub peer: SocketAddr,
+    /// Whether the client came over TLS (or a trusted proxy said so).
+    pub secure: bool,
+}
+
+/// How sure the gateway is of a name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Proof {
+    /// The credential was verified: rules by name and group apply, and the gateway's bearer may be attached.
+    Proved,
+    /// The client only says so: it keeps its own credential, has no groups, and counts by address and credential.
+    Claimed,
+}
+
+/// Who a request acts for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Principal {
+    /// The user's name; for an anonymous request `anonymous`.
+    pub name: Arc<str>,
+    /// Groups, proved only.
+    pub groups: Arc<[String]>,
+    /// How the client authenticated: `basic`, `bearer`, `cookie`, `oidc`, `saml`, `s3`, `anonymous`.
+    pub method: &'static str,
+    /// How sure the gateway is.
+    pub proof: Proof,
+    /// What limits count by: the name if proved, else address and a short hash of the credential. Never a secret.
+    pub limit_key: Arc<str>,
+}
+
+/// What becomes of a request, for its access line.
+#[derive(Debug, Clone, Default)]
+pub struct Facts {
+    /// `forwarded`, or why not.
+    pub decision: Option<&'static str>,
+    /// Reason code of a refusal, as in `X-Lakegate-Reason`.
+    pub reason: Option<&'static str>,
+    /// The rule that decided.
+    pub rule: Option<String>,
+    /// Rules and limits in shadow mode that would have refused.
+    pub shadow: Vec<String>,
+    /// How long it waited for its turn, in all.
+    pub queued: Duration,
+    /// lakeFS's status.
+    pub upstream_status: Option<u16>,
+    /// lakeFS's `X-Request-Id` or `X-Amz-Request-Id`.
+    pub upstream_request_id: Option<String>,
+    /// From the request's dispatch to lakeFS's response head.
+    pub upstream_latency: Option<Duration>,
+    /// Why lakeFS could not be asked, or what broke.
+    pub error: Option<String>,
+}
+
+#[derive(Debug)]
+struct Inner {
+    id: Uuid,
+    started: Instant,
+    client: Client,
+    classified: OnceLock<Classified>,
+    principal: OnceLock<Principal>,
+    facts: Mutex<Facts>,
+}
+
+/// One request's context: a cheap handle, kept in the request's extensions and by whoever writes of it later.
+#[derive(Debug, Clone)]
+pub struct Context(Arc<Inner>);
+
+impl Context {
+    /// A new request's context.
+    pub fn new(client: Client) -> Self {
+        Self(Arc::new(Inner {
+            id: Uuid::now_v7(),
+            started: Instant::now(),
+            client,
+            classified: OnceLock::new(),
+            principal: OnceLock::new(),
+            facts: Mutex::new(Facts::default()),
+        }))
+    }
+
+    /// The context of a request: a handle on it. The stack's outermost layer puts one on each; a layer run without that layer
+    /// (as tests do) gets a fresh one of nobody.
+    pub fn of(request: &super::Request) -> Self {
+        request.extensions().get().cloned().unwrap_or_else(|| {
+            let peer = SocketAddr::from(([127, 0, 0, 1], 0));
+            Self::new(Client {
+                address: peer.ip(),
+                peer,
+                secure: false,
+            })
+        })
+    }
+
+    /// The gateway's id of the request.
+    pub fn id(&self) -> Uuid {
+        self.0.id
+    }
+
+    /// When its head had arrived.
+    pub fn started(&self) -> Instant {
+        self.0.started
+    }
+
+    /// Who sent it.
+    pub fn client(&self) -> &Client {
+        &self.0.client
+    }
+
+    /// What it is; set by classify.
+    pub fn classified(&self) -> Option<&Classified> {
+        self.0.classified.get()
+    }
+
+    /// Sets what it is. The first word counts.
+    pub fn set_classified(&self, classified: Classified) {
+        let _ = self.0.classified.set(classified);
+    }
+
+    /// Whom it acts for; set by auth.
+    pub fn principal(&self) -> Option<&Principal> {
+        self.0.principal.get()
+    }
+
+    /// Sets whom it acts for. The first word counts.
+    pub fn set_principal(&self, principal: Principal) {
+        let _ = self.0.principal.set(principal);
+    }
+
+    /// The record of its access line.
+    pub fn facts(&self) -> MutexGuard<'_, Facts> {
+        self.0.facts.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

@@ -1,0 +1,201 @@
+//! Every refusal of the gateway's own: the only place that chooses a status code, a reason code and the words a client reads.
+//!
+//! Refusals look like lakeFS's own (`lakefs::reply`), carry `X-Lakegate-Reason`, the request id, and say what the user can do next.
+//! Clients differ in what they retry (429 and 503 only with `Retry-After`), and the web UI logs out on one exact 401 text.
+
+use std::time::Duration;
+
+use http::header::{self, HeaderValue};
+use http::{Method, StatusCode};
+
+use super::{Context, Response, headers};
+use crate::lakefs::{Protocol, reply};
+
+/// Why the gateway does not forward a request.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Rejection {
+    /// The request's head contradicts itself or HTTP.
+    BadRequest(String),
+    /// A guarded name is spelt in a way that has two readings.
+    AmbiguousTarget(String),
+    /// No credential was accepted. lakeFS's own text: the web UI logs out on exactly this.
+    Unauthenticated,
+    /// A rule refused it.
+    Guarded {
+        /// The rule's name.
+        rule: String,
+        /// What was refused, and what the user can do next.
+        message: String,
+    },
+    /// An endpoint that the configuration keeps closed.
+    Closed(&'static str),
+    /// A method the gateway does not forward (CONNECT, TRACE).
+    MethodRefused,
+    /// A body that must be read is longer than may be read.
+    TooLarge {
+        /// The cap in bytes.
+        limit: usize,
+    },
+    /// The client stopped sending in the middle of a body that must be read, or took too long.
+    BodyTimeout,
+    /// The client's body was broken.
+    BodyBroken,
+    /// The principal is over its own share, and waiting did not help.
+    OverShare {
+        /// When to come back.
+        retry_after: Duration,
+        /// 429, or 420 where `limit.too_many_status` says so.
+        status: StatusCode,
+    },
+    /// A turn on the branch or a slot of the upstream did not come in time.
+    Busy {
+        /// `branch-busy` or `upstream-busy`.
+        reason: &'static str,
+        /// When to come back.
+        retry_after: Duration,
+    },
+    /// lakeFS could not be reached.
+    UpstreamDown(String),
+    /// lakeFS answered garbage, or cut its answer before the head.
+    UpstreamBroken(String),
+    /// lakeFS did not answer in time.
+    UpstreamTimeout,
+    /// The gateway cannot keep its promise to record (a full disk, a broken store).
+    CannotRecord(String),
+    /// The gateway itself failed; the log says how.
+    Internal,
+}
+
+impl Rejection {
+    /// The status it is answered with.
+    pub fn status(&self) -> StatusCode {
+        match self {
+            Self::BadRequest(_) | Self::AmbiguousTarget(_) | Self::BodyBroken => StatusCode::BAD_REQUEST,
+            Self::Unauthenticated => StatusCode::UNAUTHORIZED,
+            Self::Guarded { .. } | Self::Closed(_) => StatusCode::FORBIDDEN,
+            Self::MethodRefused => StatusCode::METHOD_NOT_ALLOWED,
+            Self::TooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
+            Self::BodyTimeout => StatusCode::REQUEST_TIMEOUT,
+            Self::OverShare { status, .. } => *status,
+            Self::Busy { .. } | Self::CannotRecord(_) => StatusCode::SERVICE_UNAVAILABLE,
+            Self::UpstreamDown(_) | Self::UpstreamBroken(_) => StatusCode::BAD_GATEWAY,
+            Self::UpstreamTimeout => StatusCode::GATEWAY_TIMEOUT,
+            Self::Internal => StatusCode::INTERNAL_SERVER_ERROR,
+        }
+    }
+
+    /// The stable reason code: in `X-Lakegate-Reason`, the access line and the metrics.
+    pub fn reason(&self) -> &'static str {
+        match self {
+            Self::BadRequest(_) => "bad-request",
+            Self::AmbiguousTarget(_) => "ambiguous-target",
+            Self::Unauthenticated => "unauthenticated",
+            Self::Guarded { .. } => "guarded",
+            Self::Closed(_) => "closed",
+            Self::MethodRefused => "method-refused",
+            Self::TooLarge { .. } => "body-too-large",
+            Self::BodyTimeout => "body-timeout",
+            Self::BodyBroken => "body-broken",
+            Self::OverShare { .. } => "over-share",
+            Self::Busy { reason, .. } => reason,
+            Self::UpstreamDown(_) => "upstream-down",
+            Self::UpstreamBroken(_) => "upstream-broken",
+            Self::UpstreamTimeout => "upstream-timeout",
+            Self::CannotRecord(_) => "cannot-record",
+            Self::Internal => "internal",
+        }
+    }
+
+    /// What the client reads. Internal causes are for the log only.
+    pub fn message(&self) -> String {
+        match self {
+            Self::BadRequest(what) | Self::AmbiguousTarget(what) => what.clone(),
+            Self::Unauthenticated => reply::UNAUTHENTICATED.to_owned(),
+            Self::Guarded { message, .. } => message.clone(),
+            Self::Closed(what) => format!("{what} is closed at the gateway"),
+            Self::MethodRefused => "the gateway does not forward this method".to_owned(),
+            Self::TooLarge { limit } => format!("the body of this operation may have at most {limit} bytes"),
+            Self::BodyTimeout => "the request body did not arrive in time".to_owned(),
+            Self::BodyBroken => "the request body was cut short or malformed".to_owned(),
+            Self::OverShare { .. } => "over your share of requests: wait and try again".to_owned(),
+            Self::Busy {
+                reason: "branch-busy", ..
+            } => "the branch is busy: your turn did not come in time, try again".to_owned(),
+            Self::Busy { .. } => "lakeFS is busy: your turn did not come in time, try again".to_owned(),
+            Self::UpstreamDown(_) => "lakeFS cannot be reached".to_owned(),
+            Self::UpstreamBroken(_) => "lakeFS gave no valid answer".to_owned(),
+            Self::UpstreamTimeout => "lakeFS did not answer in time".to_owned(),
+            Self::CannotRecord(_) => "the gateway cannot record this request and so does not forward it".to_owned(),
+            Self::Internal => "internal server error".to_owned(),
+        }
+    }
+
+    fn retry_after(&self) -> Option<Duration> {
+        match self {
+            Self::OverShare { retry_after, .. } | Self::Busy { retry_after, .. } => Some(*retry_after),
+            Self::CannotRecord(_) => Some(Duration::from_secs(5)),
+            _ => None,
+        }
+    }
+
+    /// What the log gets besides the reason code.
+    fn cause(&self) -> Option<&str> {
+        match self {
+            Self::UpstreamDown(cause) | Self::UpstreamBroken(cause) | Self::CannotRecord(cause) => Some(cause),
+            Self::BadRequest(what) | Self::AmbiguousTarget(what) => Some(what),
+            _ => None,
+        }
+    }
+
+    /// The answer, and a note of it in the request's record.
+    pub fn respond(&self, context: &Context, method: &Method) -> Response {
+        {
+            let mut facts = context.facts();
+            facts.decision = Some("refused");
+            facts.reason = Some(self.reason());
+            facts.error = self.cause().map(str::to_owned).or(facts.error.take());
+            if let Self::Guarded { rule, .. } = self {
+                facts.rule = Some(rule.clone());
+            }
+        }
+        let id = context.id().to_string();
+        let protocol = context
+            .classified()
+            .map_or(Protocol::Rest, |classified| classified.protocol);
+        let resource = context.classified().and_then(|classified| classified.targets.first());
+        let mut response = match protocol {
+            Protocol::Rest | Protocol::Web => reply::rest_error(self.status(), &self.message()),
+            Protocol::S3 => reply::s3_error(self.status(), self.s3_code(), &self.message(), resource, &id),
+        }
+        .map(super::Body::from);
+        if *method == Method::HEAD {
+            *response.body_mut() = super::Body::empty();
+        }
+        let head = response.headers_mut();
+        head.insert(headers::REASON, HeaderValue::from_static(self.reason()));
+        head.insert(headers::REQUEST_ID, headers::value(&id));
+        if let Self::Guarded { rule, .. } = self {
+            head.insert(headers::RULE, headers::value(rule));
+        }
+        if let Some(retry_after) = self.retry_after() {
+            head.insert(
+                header::RETRY_AFTER,
+                HeaderValue::from(retry_after.as_secs_f64().ceil().max(1.0) as u64),
+            );
+        }
+        response
+    }
+
+    /// S3's own code for it (the AWS SDKs retry `SlowDown`).
+    fn s3_code(&self) -> &'static str {
+        match self {
+            Self::BadRequest(_) | Self::AmbiguousTarget(_) | Self::MethodRefused => "InvalidRequest",
+            Self::Unauthenticated | Self::Guarded { .. } | Self::Closed(_) => "AccessDenied",
+            Self::TooLarge { .. } => "EntityTooLarge",
+            Self::BodyTimeout => "RequestTimeout",
+            Self::BodyBroken => "IncompleteBody",
+            Self::OverShare { .. } | Self::Busy { .. } | Self::CannotRecord(_) => "SlowDown",
+            Self::UpstreamDown(_) | Self::UpstreamBroken(_) | Self::UpstreamTimeout | Self::Internal => "InternalError",
+        }
+    }
+}

@@ -1,0 +1,16 @@
+//! The vocabulary of lakeFS: operations, how a request names one, what it touches, and how lakeFS words its answers. Pure, no I/O.
+//!
+//! What is checked here is what lakeFS will bind: path parameters are decoded twice, names are judged by lakeFS's own patterns, and what
+//! cannot be read as a harmless operation counts as the dangerous one.
+
+pub mod classify;
+pub mod cookie;
+pub mod force;
+pub mod glob;
+pub mod operation;
+pub mod reply;
+pub mod rest;
+pub mod token;
+
+pub use classify::{Classified, Force, Malformed, Protocol, Role, Target, classify};
+pub use operation::{Class, ForceIn, Operation, Spec};

@@ -1,0 +1,154 @@
+//! All metrics, their names and their meaning, in one place. No path, user or branch is ever a label.
+
+use std::fmt;
+use std::sync::{Mutex, PoisonError};
+
+use prometheus_client::encoding::{EncodeLabelSet, text};
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::metrics::histogram::Histogram;
+use prometheus_client::registry::Registry;
+
+/// What a finished request is counted by.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct RequestLabels {
+    /// `rest`, `s3` or `web`.
+    pub protocol: &'static str,
+    /// The class of its operation.
+    pub class: &'static str,
+    /// The status the client got.
+    pub status: u16,
+}
+
+/// What a refusal, or a refusal in shadow, is counted by.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct RefusalLabels {
+    /// Reason code.
+    pub reason: &'static str,
+    /// `enforce` or `shadow`.
+    pub mode: &'static str,
+}
+
+/// What a step of a multipart upload is counted by.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct UploadLabels {
+    /// `create`, `part_presign`, `part_copy`, `complete`, `abort`.
+    pub step: &'static str,
+    /// `ok`, `refused` or `failed`.
+    pub outcome: &'static str,
+}
+
+/// What a bearer fetched for the upstream is counted by.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct OutcomeLabels {
+    /// `ok` or `failed`.
+    pub outcome: &'static str,
+}
+
+macro_rules! metrics {
+    ($($(#[doc = $help:literal])+ $field:ident: $type:ty = $name:literal, $make:expr;)*) => {
+        /// The gateway's metrics: each is a cheap handle to count with.
+        pub struct Metrics {
+            $($(#[doc = $help])+ pub $field: $type,)*
+            registry: Mutex<Registry>,
+        }
+
+        impl Metrics {
+            /// A fresh set.
+            pub fn new() -> Self {
+                let mut registry = Registry::with_prefix("lakegate");
+                $(
+                    let $field: $type = $make;
+                    registry.register($name, concat!($($help),+).trim(), $field.clone());
+                )*
+                Self { $($field,)* registry: Mutex::new(registry) }
+            }
+        }
+    };
+}
+
+fn seconds() -> Histogram {
+    Histogram::new([
+        0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0,
+    ])
+}
+
+metrics! {
+    /// Requests that ended.
+    requests: Family<RequestLabels, Counter> = "requests", Family::default();
+    /// Refusals of the gateway's own, and what shadow mode would have refused.
+    refusals: Family<RefusalLabels, Counter> = "refusals", Family::default();
+    /// Seconds from a request's head to the last byte of its answer.
+    request_seconds: Histogram = "request_duration_seconds", seconds();
+    /// Seconds a request waited for its share, turn and slot.
+    queue_seconds: Histogram = "queue_duration_seconds", seconds();
+    /// Requests waiting for a turn now.
+    waiting: Gauge = "waiting", Gauge::default();
+    /// Requests on their way now.
+    in_flight: Gauge = "in_flight", Gauge::default();
+    /// Client connections open now.
+    connections: Gauge = "connections", Gauge::default();
+    /// Bytes of request bodies.
+    received_bytes: Counter = "received_bytes", Counter::default();
+    /// Bytes of response bodies.
+    sent_bytes: Counter = "sent_bytes", Counter::default();
+    /// Connections to lakeFS that could not be opened.
+    upstream_connect_failures: Counter = "upstream_connect_failures", Counter::default();
+    /// Connections to lakeFS that were opened.
+    upstream_connections: Counter = "upstream_connections", Counter::default();
+    /// Bearers fetched for the upstream.
+    upstream_logins: Family<OutcomeLabels, Counter> = "upstream_logins", Family::default();
+    /// Steps of multipart uploads.
+    upload_steps: Family<UploadLabels, Counter> = "upload_steps", Family::default();
+    /// Multipart uploads open now.
+    uploads_open: Gauge = "uploads_open", Gauge::default();
+    /// Reloads of the configuration.
+    reloads: Family<OutcomeLabels, Counter> = "config_reloads", Family::default();
+}
+
+impl Metrics {
+    /// All of them, in OpenMetrics text.
+    pub fn encode(&self) -> String {
+        let registry = self.registry.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut page = String::new();
+        // Writing to a string cannot fail.
+        let _ = text::encode(&mut page, &registry);
+        page
+    }
+}
+
+impl Default for Metrics {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl fmt::Debug for Metrics {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Metrics")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_page_names_what_was_counted() {
+        let metrics = Metrics::new();
+        metrics
+            .refusals
+            .get_or_create(&RefusalLabels {
+                reason: "guarded",
+                mode: "enforce",
+            })
+            .inc();
+        let page = metrics.encode();
+        assert!(
+            page.contains("lakegate_refusals_total{reason=\"guarded\",mode=\"enforce\"} 1"),
+            "{page}"
+        );
+        assert!(page.ends_with("# EOF\n"));
+    }
+}
