@@ -9,7 +9,18 @@ use uuid::Uuid;
 
 use crate::lakefs::Classified;
 
-/// Who is at the other end of the connection.
+/// The connection a request came by. The server puts one into each request's extensions.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Connection {
+    /// The peer's address.
+    pub peer: SocketAddr,
+    /// Whether it is TLS.
+    pub secure: bool,
+    /// The data thread it lives on: its upstream connections are that thread's.
+    pub core: usize,
+}
+
+/// Who a request comes from, forwarded headers of trusted proxies taken into account.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Client {
     /// The address the request counts for: the peer's, or what a trusted proxy said.

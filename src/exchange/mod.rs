@@ -12,7 +12,7 @@ pub mod step;
 
 pub use body::{Body, BodyError, Ended};
 pub use classify::{Classify, Inspected};
-pub use context::{Client, Context, Facts, Principal, Proof};
+pub use context::{Client, Connection, Context, Facts, Principal, Proof};
 pub use reject::Rejection;
 pub use step::{Next, Step, step};
 
