@@ -1,0 +1,214 @@
+//! One access line a request, written when its answer has gone, or when the client has. Secrets are not among its fields.
+
+use std::borrow::Cow;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use http::{Method, header};
+
+use super::Metrics;
+use super::metrics::RequestLabels;
+use crate::exchange::{Context, Ended, Proof, Request, Response};
+use crate::lakefs::{Protocol, Role};
+
+/// Longest target and user agent that a line holds, in bytes.
+const TARGET_MAX: usize = 2048;
+const USER_AGENT_MAX: usize = 200;
+
+/// What a request whose client left before an answer is logged with (nginx's number; lakeFS uses it too).
+const CLIENT_LEFT: u16 = 499;
+
+/// The line of one request. Dropping it writes it, so none is lost when a client leaves.
+pub(super) struct AccessLine {
+    context: Context,
+    metrics: Arc<Metrics>,
+    method: Method,
+    target: String,
+    user_agent: Option<String>,
+    received: Arc<AtomicU64>,
+    status: u16,
+    sent: u64,
+    ended: Ended,
+}
+
+impl AccessLine {
+    /// Notes what is known at the head, and counts the request's body as it passes.
+    pub(super) fn begin(request: &mut Request, context: Context, metrics: Arc<Metrics>) -> Self {
+        metrics.in_flight.inc();
+        let received = Arc::new(AtomicU64::new(0));
+        if !request.body().is_complete() {
+            let (each, body) = (
+                Arc::clone(&received),
+                std::mem::replace(request.body_mut(), crate::exchange::Body::empty()),
+            );
+            let count = move |chunk: &bytes::Bytes| {
+                each.fetch_add(chunk.len() as u64, Ordering::Relaxed);
+            };
+            *request.body_mut() = body.watch(count, |_, _| {});
+        }
+        let target = request.uri().path_and_query().map_or("/", |target| target.as_str());
+        let user_agent = request
+            .headers()
+            .get(header::USER_AGENT)
+            .and_then(|value| value.to_str().ok());
+        Self {
+            context,
+            metrics,
+            method: request.method().clone(),
+            target: truncated(&redacted(target), TARGET_MAX).to_owned(),
+            user_agent: user_agent.map(|agent| truncated(agent, USER_AGENT_MAX).to_owned()),
+            received,
+            status: CLIENT_LEFT,
+            sent: 0,
+            ended: Ended::Dropped,
+        }
+    }
+
+    /// Lets the line be written when the answer's last byte has gone.
+    pub(super) fn attach(mut self, response: Response) -> Response {
+        self.status = response.status().as_u16();
+        response.map(|body| {
+            body.on_end(move |bytes, ended| {
+                (self.sent, self.ended) = (bytes, ended);
+                drop(self);
+            })
+        })
+    }
+
+    fn count(&self) {
+        let classified = self.context.classified();
+        let labels = RequestLabels {
+            protocol: match classified.map(|classified| classified.protocol) {
+                Some(Protocol::Rest) | None => "rest",
+                Some(Protocol::S3) => "s3",
+                Some(Protocol::Web) => "web",
+            },
+            class: classified.map_or("unknown", |classified| classified.operation.spec().class.as_str()),
+            status: self.status,
+        };
+        self.metrics.requests.get_or_create(&labels).inc();
+        self.metrics
+            .request_seconds
+            .observe(self.context.started().elapsed().as_secs_f64());
+        self.metrics
+            .received_bytes
+            .inc_by(self.received.load(Ordering::Relaxed));
+        self.metrics.sent_bytes.inc_by(self.sent);
+        self.metrics.in_flight.dec();
+    }
+
+    fn write(&self) {
+        let facts = self.context.facts();
+        let classified = self.context.classified();
+        let principal = self.context.principal();
+        let subject = classified.and_then(|c| c.targets.iter().find(|target| target.role == Role::Subject));
+        let shadow = Some(facts.shadow.join(",")).filter(|shadow| !shadow.is_empty());
+        let ended = match self.ended {
+            Ended::Done => "done",
+            Ended::Failed => "failed",
+            Ended::Dropped => "client-left",
+        };
+        let milliseconds = |duration: std::time::Duration| duration.as_secs_f64() * 1000.0;
+        tracing::info!(
+            target: "lakegate::access",
+            {
+                request.id = %self.context.id(),
+                client.address = %self.context.client().address,
+                principal = principal.map(|principal| &*principal.name),
+                auth.method = principal.map(|principal| principal.method),
+                auth.proved = principal.map(|principal| principal.proof == Proof::Proved),
+                method = self.method.as_str(),
+                uri = &*self.target,
+                operation = classified.map(|classified| classified.operation.spec().id),
+                repository = subject.map(|subject| &*subject.repository),
+                reference = subject.and_then(|subject| subject.reference.as_deref()),
+                status = self.status,
+                decision = facts.decision.unwrap_or("unanswered"),
+                reason = facts.reason,
+                rule = facts.rule.as_deref(),
+                shadow,
+                upstream.status = facts.upstream_status,
+                upstream.request_id = facts.upstream_request_id.as_deref(),
+                upstream.latency_ms = facts.upstream_latency.map(milliseconds),
+                queue_ms = milliseconds(facts.queued),
+                duration_ms = milliseconds(self.context.started().elapsed()),
+                received_bytes = self.received.load(Ordering::Relaxed),
+                sent_bytes = self.sent,
+                ended,
+                user_agent = self.user_agent.as_deref(),
+                error = facts.error.as_deref(),
+            },
+            "{} {} -> {}",
+            self.method, self.target, self.status
+        );
+    }
+}
+
+impl Drop for AccessLine {
+    fn drop(&mut self) {
+        self.count();
+        self.write();
+    }
+}
+
+/// The target with every query value gone that signs or authenticates: a presigned URL is a credential.
+fn redacted(target: &str) -> Cow<'_, str> {
+    const SECRET: [&str; 8] = [
+        "signature",
+        "credential",
+        "token",
+        "secret",
+        "password",
+        "code",
+        "samlresponse",
+        "awsaccesskeyid",
+    ];
+    let Some((path, query)) = target.split_once('?') else {
+        return Cow::Borrowed(target);
+    };
+    let is_secret = |pair: &str| {
+        let name = pair.split_once('=').map_or(pair, |(name, _)| name);
+        let name = percent_encoding::percent_decode_str(name)
+            .decode_utf8_lossy()
+            .to_ascii_lowercase();
+        SECRET.iter().any(|secret| name.contains(secret))
+    };
+    if !query.split('&').any(is_secret) {
+        return Cow::Borrowed(target);
+    }
+    let pairs: Vec<Cow<'_, str>> = query
+        .split('&')
+        .map(|pair| match pair.split_once('=') {
+            Some((name, _)) if is_secret(pair) => Cow::Owned(format!("{name}=REDACTED")),
+            _ => Cow::Borrowed(pair),
+        })
+        .collect();
+    Cow::Owned(format!("{path}?{}", pairs.join("&")))
+}
+
+/// The longest beginning of at most `max` bytes that ends at a character.
+fn truncated(text: &str, max: usize) -> &str {
+    text.get(..text.floor_char_boundary(max)).unwrap_or(text)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn query_values_that_authenticate_are_redacted() {
+        let target = "/b/k?X-Amz-Signature=abc&x=1&X-Amz-%53ecurity-Token=t&X-Amz-Credential=AK";
+        let expected = "/b/k?X-Amz-Signature=REDACTED&x=1&X-Amz-%53ecurity-Token=REDACTED&X-Amz-Credential=REDACTED";
+        assert_eq!(redacted(target), expected);
+        assert_eq!(
+            redacted("/api/v1/x?path=a%2Fb&ref=main"),
+            "/api/v1/x?path=a%2Fb&ref=main"
+        );
+    }
+
+    #[test]
+    fn long_text_ends_at_a_character() {
+        assert_eq!(truncated("aü", 2), "a");
+        assert_eq!(truncated("aü", 3), "aü");
+    }
+}
