@@ -1,0 +1,6 @@
+//! The gateway as a whole: one test binary, a module a concern.
+//!
+//! `cfg(test)` on each module tells clippy that helpers there may unwrap, as tests may.
+
+#[cfg(test)]
+mod house;
