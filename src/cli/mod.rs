@@ -1,8 +1,76 @@
-//! The command line.
+//! The command line: one file a command, each with its arguments and its `run`. Errors are printed here, once, with their causes.
+//!
+//! Exit codes: 0 done, 1 failed, 64 wrong usage or configuration.
 
+mod schema;
+
+use std::io::Write as _;
 use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+use crate::config::Problems;
+
+/// An HTTP gateway in front of lakeFS.
+#[derive(Debug, Parser)]
+#[command(name = "lakegate", version, about, arg_required_else_help = true, after_help = EXAMPLES)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+/// One variant a command; the doc comment of its arguments is what `--help` says.
+#[derive(Debug, Subcommand)]
+enum Command {
+    Schema(schema::Schema),
+}
+
+impl Command {
+    fn run(self) -> anyhow::Result<ExitCode> {
+        match self {
+            Self::Schema(command) => command.run(),
+        }
+    }
+}
+
+const EXAMPLES: &str = "\
+Examples:
+  lakegate schema > lakegate.schema.json    the JSON Schema of the configuration, for your editor
+
+`lakegate COMMAND --help` tells more of each.";
+
+/// Wrong usage or configuration (`EX_USAGE` of sysexits.h).
+const USAGE: u8 = 64;
 
 /// Runs the command that the arguments name.
 pub fn run() -> ExitCode {
-    ExitCode::SUCCESS
+    match Cli::try_parse() {
+        Ok(cli) => cli.command.run().unwrap_or_else(|error| report(&error)),
+        Err(error) => {
+            // Asked-for help goes to stdout and is no failure. If the terminal is gone there is nobody left to tell.
+            let _ = error.print();
+            ExitCode::from(if error.use_stderr() { USAGE } else { 0 })
+        }
+    }
+}
+
+/// Tells stderr why a command failed, and the shell how.
+fn report(error: &anyhow::Error) -> ExitCode {
+    let (text, code) = match error.downcast_ref::<Problems>() {
+        Some(problems) => (problems.to_string(), ExitCode::from(USAGE)),
+        None => (format!("lakegate: {error:#}\n"), ExitCode::FAILURE),
+    };
+    let _ = std::io::stderr().write_all(text.as_bytes());
+    code
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory as _;
+
+    #[test]
+    fn the_arguments_of_all_commands_are_sound() {
+        Cli::command().debug_assert();
+    }
 }

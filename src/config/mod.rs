@@ -3,6 +3,7 @@
 //! `load` reads and parses, `check` looks across sections, `types` are the parsed scalars. Each feature sees only its own section.
 //! Everything but `upstream.url` has a default that is safe.
 
+pub mod load;
 pub mod types;
 
 mod admin;
@@ -11,6 +12,7 @@ mod guard;
 mod limit;
 mod listen;
 mod log;
+mod problem;
 mod server;
 mod store;
 mod uploads;
@@ -24,7 +26,9 @@ pub use auth::{AuthConfig, BasicConfig, LoginConfig, MintConfig, SignedCookieCon
 pub use guard::{GuardConfig, HardResetMember, Preset, RuleConfig};
 pub use limit::{BranchTurns, LimitConfig, PrincipalLimit, UpstreamLimit};
 pub use listen::ListenConfig;
+pub use load::{Loaded, load};
 pub use log::{LogConfig, LogFormat};
+pub use problem::{Place, Problem, Problems, Severity};
 pub use server::ServerConfig;
 pub use store::{EmbeddedConfig, StoreConfig};
 pub use uploads::UploadsConfig;
