@@ -43,6 +43,8 @@ enum Kind {
     Full(Bytes),
     Incoming(hyper::body::Incoming),
     Boxed(Boxed),
+    /// A body that was complete before somebody began to watch it.
+    Watched(Boxed),
 }
 
 /// A body of either direction.
@@ -55,6 +57,7 @@ impl std::fmt::Debug for Body {
             Kind::Full(_) => "Full",
             Kind::Incoming(_) => "Incoming",
             Kind::Boxed(_) => "Boxed",
+            Kind::Watched(_) => "Watched",
         };
         f.debug_tuple("Body").field(&kind).finish()
     }
@@ -83,10 +86,10 @@ impl Body {
         Self(Kind::Boxed(Box::pin(body)))
     }
 
-    /// Whether nothing more will come: such a body is complete before it is sent.
+    /// Whether all of it is here already, watched or not: its sender has nothing left to say.
     pub fn is_complete(&self) -> bool {
         match &self.0 {
-            Kind::Empty | Kind::Full(_) => true,
+            Kind::Empty | Kind::Full(_) | Kind::Watched(_) => true,
             Kind::Incoming(incoming) => incoming.is_end_stream(),
             Kind::Boxed(boxed) => boxed.is_end_stream(),
         }
@@ -110,12 +113,7 @@ impl Body {
 
     /// Calls `observer` once with the data bytes that passed and how the body ended.
     pub fn on_end(self, observer: impl FnOnce(u64, Ended) + Send + 'static) -> Self {
-        Self::new(Observed {
-            inner: self,
-            bytes: 0,
-            each: |_: &Bytes| {},
-            end: Some(observer),
-        })
+        self.watch(|_| {}, observer)
     }
 
     /// Like [`Body::on_end`], and shows each chunk to `each` as it passes. Chunks are not changed and not kept.
@@ -124,12 +122,13 @@ impl Body {
         each: impl FnMut(&Bytes) + Send + 'static,
         observer: impl FnOnce(u64, Ended) + Send + 'static,
     ) -> Self {
-        Self::new(Observed {
+        let kind = if self.is_complete() { Kind::Watched } else { Kind::Boxed };
+        Self(kind(Box::pin(Observed {
             inner: self,
             bytes: 0,
             each,
             end: Some(observer),
-        })
+        })))
     }
 
     /// Keeps `permit` until the body has ended or is dropped.
@@ -173,12 +172,17 @@ impl HttpBody for Body {
                 Poll::Ready(Some(Ok(Frame::data(bytes))))
             }
             Kind::Incoming(incoming) => Pin::new(incoming).poll_frame(cx).map_err(BodyError::Stream),
-            Kind::Boxed(boxed) => boxed.as_mut().poll_frame(cx),
+            Kind::Boxed(boxed) | Kind::Watched(boxed) => boxed.as_mut().poll_frame(cx),
         }
     }
 
     fn is_end_stream(&self) -> bool {
-        self.is_complete() && !matches!(self.0, Kind::Full(_))
+        match &self.0 {
+            Kind::Empty => true,
+            Kind::Full(_) => false,
+            Kind::Incoming(incoming) => incoming.is_end_stream(),
+            Kind::Boxed(boxed) | Kind::Watched(boxed) => boxed.is_end_stream(),
+        }
     }
 
     fn size_hint(&self) -> SizeHint {
@@ -186,7 +190,7 @@ impl HttpBody for Body {
             Kind::Empty => SizeHint::with_exact(0),
             Kind::Full(bytes) => SizeHint::with_exact(bytes.remaining() as u64),
             Kind::Incoming(incoming) => incoming.size_hint(),
-            Kind::Boxed(boxed) => boxed.size_hint(),
+            Kind::Boxed(boxed) | Kind::Watched(boxed) => boxed.size_hint(),
         }
     }
 }
@@ -293,6 +297,13 @@ mod tests {
         let (body, seen) = witnessed(Body::empty());
         drop(body);
         assert_eq!(*seen.lock().unwrap(), Some((0, Ended::Done)));
+    }
+
+    #[test]
+    fn a_complete_body_stays_complete_under_its_witnesses() {
+        let body = Body::from(Bytes::from_static(b"12345")).holding(()).on_end(|_, _| {});
+        assert!(body.is_complete() && !http_body::Body::is_end_stream(&body));
+        assert!(Body::empty().holding(()).is_complete());
     }
 
     #[tokio::test]
