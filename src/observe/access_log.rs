@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use http::{Method, header};
 
 use super::Metrics;
-use super::metrics::RequestLabels;
+use super::metrics::{RefusalLabels, RequestLabels};
 use crate::exchange::{Context, Ended, Proof, Request, Response};
 use crate::lakefs::{Protocol, Role};
 
@@ -87,6 +87,14 @@ impl AccessLine {
             status: self.status,
         };
         self.metrics.requests.get_or_create(&labels).inc();
+        let reason = self.context.facts().reason;
+        if let Some(reason) = reason {
+            let mode = "enforce";
+            self.metrics
+                .refusals
+                .get_or_create(&RefusalLabels { reason, mode })
+                .inc();
+        }
         self.metrics
             .request_seconds
             .observe(self.context.started().elapsed().as_secs_f64());
