@@ -1,0 +1,262 @@
+//! For tests: a server that answers the gateway's own calls as lakeFS does, counts them, and can be held, broken, stopped and given
+//! another secret. Its JWTs are made and read by `jsonwebtoken` alone, so that it judges the gateway's as a stranger would.
+
+use std::convert::Infallible;
+use std::net::SocketAddr;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use bytes::Bytes;
+use http::{HeaderMap, Request, Response, StatusCode, header};
+use http_body_util::Full;
+use hyper::body::Incoming;
+use hyper::service::service_fn;
+use hyper_util::rt::TokioIo;
+use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header, Validation};
+use serde_json::{Value, json};
+use tokio::net::TcpListener;
+use tokio::runtime::Handle;
+use tokio::sync::watch;
+use tokio::task::{JoinHandle, JoinSet};
+
+use super::{Client, Dialer};
+use crate::config::UpstreamConfig;
+use crate::config::types::HttpUrl;
+use crate::exchange::body::{Body, Read};
+
+/// The one key pair it knows, of user `admin`.
+pub(crate) const KEY: &str = "AKIAFAKE0000000000000";
+/// Its secret.
+pub(crate) const SECRET: &str = "fake/secret+of=admin:with:colons";
+
+/// The server.
+pub(crate) struct FakeLakefs {
+    address: SocketAddr,
+    state: Arc<State>,
+    accepting: JoinHandle<()>,
+}
+
+struct State {
+    secret: Mutex<String>,
+    lifetime: Mutex<u64>,
+    failure: Mutex<Option<StatusCode>>,
+    connections: AtomicUsize,
+    arrived: watch::Sender<usize>,
+    answered: watch::Sender<usize>,
+    held: watch::Sender<bool>,
+}
+
+impl FakeLakefs {
+    pub(crate) async fn start() -> Self {
+        Self::start_at(SocketAddr::from(([127, 0, 0, 1], 0))).await
+    }
+
+    pub(crate) async fn start_at(address: SocketAddr) -> Self {
+        let listener = TcpListener::bind(address).await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let state = Arc::new(State {
+            secret: Mutex::new("fake-lakefs-secret".into()),
+            lifetime: Mutex::new(604_800),
+            failure: Mutex::default(),
+            connections: AtomicUsize::new(0),
+            arrived: watch::Sender::new(0),
+            answered: watch::Sender::new(0),
+            held: watch::Sender::new(false),
+        });
+        let accepting = tokio::spawn(accept(listener, Arc::clone(&state)));
+        Self {
+            address,
+            state,
+            accepting,
+        }
+    }
+
+    /// Closes the listener and every connection.
+    pub(crate) async fn stop(mut self) -> SocketAddr {
+        self.accepting.abort();
+        let _ = (&mut self.accepting).await;
+        self.address
+    }
+
+    pub(crate) fn url(&self) -> HttpUrl {
+        HttpUrl {
+            secure: false,
+            host: self.address.ip().to_string(),
+            port: self.address.port(),
+        }
+    }
+
+    /// A client of it on the test's own runtime.
+    pub(crate) fn client(&self) -> Client {
+        let config = UpstreamConfig {
+            url: self.url(),
+            ..UpstreamConfig::default()
+        };
+        Client::new(Arc::new(Dialer::new(&config)), &config.url, Handle::current())
+    }
+
+    pub(crate) fn connections(&self) -> usize {
+        self.state.connections.load(Ordering::SeqCst)
+    }
+
+    /// From now on (`None`: no longer) everything is answered with this status.
+    pub(crate) fn fail_with(&self, status: Option<StatusCode>) {
+        *self.state.failure.lock().unwrap() = status;
+    }
+
+    /// Keeps every answer back until [`FakeLakefs::release`].
+    pub(crate) fn hold(&self) {
+        self.state.held.send_replace(true);
+    }
+
+    pub(crate) fn release(&self) {
+        self.state.held.send_replace(false);
+    }
+
+    /// Waits until so many requests have arrived in all.
+    pub(crate) async fn arrived(&self, count: usize) {
+        self.state
+            .arrived
+            .subscribe()
+            .wait_for(|seen| *seen >= count)
+            .await
+            .unwrap();
+    }
+
+    /// Waits until so many answers were made in all.
+    pub(crate) async fn answered(&self, count: usize) {
+        self.state
+            .answered
+            .subscribe()
+            .wait_for(|seen| *seen >= count)
+            .await
+            .unwrap();
+    }
+}
+
+impl Drop for FakeLakefs {
+    fn drop(&mut self) {
+        self.accepting.abort();
+    }
+}
+
+async fn accept(listener: TcpListener, state: Arc<State>) {
+    let mut connections = JoinSet::new();
+    loop {
+        let (stream, _) = listener.accept().await.unwrap();
+        state.connections.fetch_add(1, Ordering::SeqCst);
+        let state = Arc::clone(&state);
+        connections.spawn(async move {
+            let service = service_fn(|request| {
+                let state = Arc::clone(&state);
+                async move { Ok::<_, Infallible>(state.answer(request).await) }
+            });
+            let _ = hyper::server::conn::http1::Builder::new()
+                .serve_connection(TokioIo::new(stream), service)
+                .await;
+        });
+    }
+}
+
+impl State {
+    async fn answer(&self, request: Request<Incoming>) -> Response<Full<Bytes>> {
+        let (head, body) = request.into_parts();
+        let Ok(Read::Whole(body, _)) = Body::from(body).read_capped(1 << 20).await else {
+            return json_answer(StatusCode::BAD_REQUEST, &json!({}));
+        };
+        let path = head.uri.path().to_owned();
+        self.arrived.send_modify(|count| *count += 1);
+        self.held.subscribe().wait_for(|held| !held).await.unwrap();
+        let failure = *self.failure.lock().unwrap();
+        let answer = match (failure, path.as_str()) {
+            (Some(status), _) => json_answer(status, &json!({"message": "internal server error"})),
+            (None, "/api/v1/auth/login") => self.login(&body),
+            (None, "/api/v1/user") => match self.whose(&head.headers) {
+                Ok(user) => {
+                    let id = user.unwrap_or_default();
+                    json_answer(StatusCode::OK, &json!({"user": {"creation_date": 0, "id": id}}))
+                }
+                Err(()) => unauthenticated(),
+            },
+            (None, "/api/v1/healthcheck") => {
+                let mut answer = Response::new(Full::default());
+                *answer.status_mut() = StatusCode::NO_CONTENT;
+                answer
+            }
+            (None, _) => json_answer(StatusCode::NOT_FOUND, &json!({"message": "invalid API endpoint"})),
+        };
+        self.answered.send_modify(|count| *count += 1);
+        answer
+    }
+
+    fn login(&self, body: &[u8]) -> Response<Full<Bytes>> {
+        let body: Value = serde_json::from_slice(body).unwrap();
+        if body["access_key_id"] != KEY || body["secret_access_key"] != SECRET {
+            return unauthenticated();
+        }
+        let expiration = now() + *self.lifetime.lock().unwrap();
+        let answer = json!({"token": self.token("admin"), "token_expiration": expiration});
+        json_answer(StatusCode::OK, &answer)
+    }
+
+    fn token(&self, user: &str) -> String {
+        let (issued, lifetime) = (now(), *self.lifetime.lock().unwrap());
+        let claims = json!({
+            "jti": uuid::Uuid::new_v4().to_string(), "iss": "auth", "sub": user, "aud": "login", "iat": issued, "exp": issued + lifetime,
+        });
+        let key = EncodingKey::from_secret(self.secret.lock().unwrap().as_bytes());
+        jsonwebtoken::encode(&Header::default(), &claims, &key).unwrap()
+    }
+
+    fn whose(&self, headers: &HeaderMap) -> Result<Option<String>, ()> {
+        let text = |name| headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or("");
+        if let Some(token) = text(header::AUTHORIZATION).strip_prefix("Bearer ") {
+            return self.verify(token).map(Some).ok_or(());
+        }
+        if let Some(basic) = text(header::AUTHORIZATION).strip_prefix("Basic ") {
+            let pair = STANDARD.decode(basic).unwrap();
+            let good = pair == format!("{KEY}:{SECRET}").as_bytes();
+            return if good { Ok(Some("admin".into())) } else { Err(()) };
+        }
+        let cookie = text(header::COOKIE).strip_prefix("internal_auth_session=");
+        match cookie {
+            Some(token) if token.contains('.') => self.verify(token).map(Some).ok_or(()),
+            _ => Ok(None),
+        }
+    }
+
+    fn verify(&self, token: &str) -> Option<String> {
+        let mut validation = Validation::new(Algorithm::HS256);
+        validation.set_audience(&["login"]);
+        validation.leeway = 0;
+        let key = DecodingKey::from_secret(self.secret.lock().unwrap().as_bytes());
+        let claims = jsonwebtoken::decode::<Value>(token, &key, &validation).ok()?.claims;
+        // It has two users; a token of anybody else is good for nothing.
+        let sub = claims["sub"].as_str()?;
+        ["admin", "wendy"].contains(&sub).then(|| sub.to_owned())
+    }
+}
+
+fn json_answer(status: StatusCode, body: &Value) -> Response<Full<Bytes>> {
+    let mut answer = Response::new(Full::from(format!("{body}\n")));
+    *answer.status_mut() = status;
+    answer.headers_mut().insert(
+        header::CONTENT_TYPE,
+        header::HeaderValue::from_static("application/json"),
+    );
+    answer
+}
+
+fn unauthenticated() -> Response<Full<Bytes>> {
+    json_answer(
+        StatusCode::UNAUTHORIZED,
+        &json!({"message": "error authenticating request"}),
+    )
+}
+
+fn now() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs()
+}
