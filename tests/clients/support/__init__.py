@@ -1,0 +1,1 @@
+"""What the suite's tests share: processes, the world behind the gateway, clients, raw HTTP, tokens and cookies."""
