@@ -1,0 +1,198 @@
+//! The record of one multipart upload. How it moves from state to state is the business of `uploads`.
+
+use std::fmt;
+use std::net::IpAddr;
+use std::str::FromStr;
+
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+use super::Timestamp;
+
+/// Where an upload stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum State {
+    /// Its create is on the way to lakeFS; the upload id is not known yet.
+    Intent,
+    /// It was created: parts may be arriving at the object store.
+    Open,
+    /// Its complete is on the way.
+    Completing,
+    /// It is an object on its branch.
+    Completed,
+    /// Its create was refused or failed, or lakeFS did not take the completed object.
+    Failed,
+    /// It was given up on request.
+    Aborted,
+    /// No sign of life for `uploads.abandoned_after`; its parts still cost money in the object store.
+    Abandoned,
+    /// An answer was lost: lakeFS knows more than the ledger.
+    Unknown,
+}
+
+impl State {
+    /// All of them; the place in it is the state's number in the store.
+    pub const ALL: [Self; 8] = [
+        Self::Intent,
+        Self::Open,
+        Self::Completing,
+        Self::Completed,
+        Self::Failed,
+        Self::Aborted,
+        Self::Abandoned,
+        Self::Unknown,
+    ];
+
+    /// Its name in log, records and commands.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Intent => "intent",
+            Self::Open => "open",
+            Self::Completing => "completing",
+            Self::Completed => "completed",
+            Self::Failed => "failed",
+            Self::Aborted => "aborted",
+            Self::Abandoned => "abandoned",
+            Self::Unknown => "unknown",
+        }
+    }
+
+    /// Whether more is to be expected: such a record is never forgotten for its age.
+    pub const fn is_live(self) -> bool {
+        matches!(self, Self::Intent | Self::Open | Self::Completing)
+    }
+}
+
+impl fmt::Display for State {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.as_str())
+    }
+}
+
+impl FromStr for State {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        Self::ALL
+            .into_iter()
+            .find(|state| state.as_str() == text)
+            .ok_or_else(|| {
+                let known = Self::ALL.map(Self::as_str).join(", ");
+                format!("`{text}` is no state of an upload: it is one of {known}")
+            })
+    }
+}
+
+/// The record of one upload. Texts are bounded by whoever makes it; no signature and no presigned URL is ever in it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Upload {
+    /// The record's own id, in order of time (UUID version 7).
+    pub id: Uuid,
+    /// Repository.
+    pub repository: String,
+    /// Branch.
+    pub branch: String,
+    /// Path of the object.
+    pub path: String,
+    /// lakeFS's upload id, once it is known.
+    pub upload_id: Option<String>,
+    /// Where the object store keeps it, without lakeFS's signature.
+    pub physical_address: Option<String>,
+    /// Who created it, or did the first step that was seen.
+    pub principal: Option<String>,
+    /// How that one authenticated.
+    pub auth_method: Option<String>,
+    /// From where.
+    pub client_address: IpAddr,
+    /// With what.
+    pub user_agent: Option<String>,
+    /// Part URLs the create asked for.
+    pub parts_asked: Option<u32>,
+    /// Part URLs asked for one by one.
+    #[serde(default)]
+    pub parts_presigned: u32,
+    /// Parts copied by lakeFS.
+    #[serde(default)]
+    pub parts_copied: u32,
+    /// Parts that the complete listed.
+    pub parts_done: Option<u32>,
+    /// Size of the object, once complete.
+    pub bytes: Option<u64>,
+    /// lakeFS's checksum of the object, once complete.
+    pub checksum: Option<String>,
+    /// Where it stands.
+    pub state: State,
+    /// When it was created, or first seen.
+    pub created: Timestamp,
+    /// The last sign of life.
+    pub updated: Timestamp,
+    /// When it was completed.
+    pub completed: Option<Timestamp>,
+    /// Status of the last answer.
+    pub status: Option<u16>,
+    /// The gateway's id of the last request.
+    pub request_id: Option<Uuid>,
+    /// lakeFS's id of the last request.
+    pub upstream_request_id: Option<String>,
+    /// What the last failure said.
+    pub error: Option<String>,
+}
+
+impl Upload {
+    /// Makes one record of two that turn out to be of one upload: `other` was made by steps seen before `self` learnt its upload id,
+    /// so what it knows of the end counts.
+    pub(super) fn absorb(mut self, other: Self) -> Self {
+        if !matches!(other.state, State::Intent | State::Unknown) {
+            self.state = other.state;
+        }
+        self.completed = other.completed.or(self.completed);
+        self.bytes = other.bytes.or(self.bytes);
+        self.checksum = other.checksum.or(self.checksum);
+        self.parts_done = other.parts_done.or(self.parts_done);
+        self.parts_presigned = self.parts_presigned.saturating_add(other.parts_presigned);
+        self.parts_copied = self.parts_copied.saturating_add(other.parts_copied);
+        if other.updated > self.updated {
+            self.updated = other.updated;
+            self.status = other.status;
+            self.request_id = other.request_id;
+            self.upstream_request_id = other.upstream_request_id;
+            self.error = other.error;
+        }
+        self
+    }
+}
+
+/// An upload that must be on disk before its create goes to lakeFS; `uploads` puts it into the request's extensions, `record` writes it.
+#[derive(Debug, Clone)]
+pub struct UploadIntent(pub Upload);
+
+/// At most `bytes` of a text, cut between characters.
+pub fn clip(text: &str, bytes: usize) -> &str {
+    text.get(..text.floor_char_boundary(bytes)).unwrap_or(text)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn states_read_back_as_written() {
+        for state in State::ALL {
+            assert_eq!(state.as_str().parse(), Ok(state));
+            assert_eq!(
+                serde_json::to_string(&state).unwrap(),
+                format!("\"{}\"", state.as_str())
+            );
+            assert_eq!(State::ALL[state as usize], state);
+        }
+        assert!("opn".parse::<State>().unwrap_err().contains("open"));
+    }
+
+    #[test]
+    fn texts_are_cut_between_characters() {
+        assert_eq!(clip("aé", 2), "a");
+        assert_eq!(clip("aé", 3), "aé");
+        assert_eq!(clip("", 3), "");
+    }
+}

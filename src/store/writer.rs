@@ -1,0 +1,206 @@
+//! The one thread that writes: jobs that wait together share one commit, so that many durable writes cost little more than one.
+//!
+//! A disk that failed once (full, say) leaves redb closed for writes; the next batch opens the file anew.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, PoisonError, RwLock};
+
+use redb::{Database, ReadableDatabase as _};
+use tokio::sync::{mpsc, watch};
+use tracing::{error, info};
+
+use super::StoreError;
+use super::file::Opener;
+use super::tables::{Counts, Reader, Tables};
+
+/// Writes that may wait; beyond them a waiting caller waits longer, and one that cannot wait is told so.
+const WAITING: usize = 8192;
+/// The most writes in one commit.
+const GROUP: usize = 1024;
+
+/// Called after the commit, with what became of it.
+type Finish = Box<dyn FnOnce(Result<(), StoreError>) + Send>;
+
+/// Work inside a write transaction, or what to do if there is none.
+pub(super) type Job = Box<dyn FnOnce(Result<&mut Tables<'_>, StoreError>) -> (Finish, Result<(), StoreError>) + Send>;
+
+/// Makes a job of `work`; `done` hears of it once, after the commit.
+pub(super) fn job<T: Send + 'static>(
+    work: impl FnOnce(&mut Tables<'_>) -> Result<T, StoreError> + Send + 'static,
+    done: impl FnOnce(Result<T, StoreError>) + Send + 'static,
+) -> Job {
+    Box::new(move |tables| {
+        let worked = tables.and_then(|tables| guarded(tables.place, || work(tables)));
+        let verdict = worked.as_ref().map(drop).map_err(Clone::clone);
+        let finish: Finish = Box::new(move |committed| done(committed.and(worked)));
+        (finish, verdict)
+    })
+}
+
+/// The database, and the way to its writer.
+#[derive(Debug)]
+pub(super) struct Writer {
+    jobs: mpsc::Sender<Job>,
+    shared: Arc<Shared>,
+    /// See [`super::Store::bound_uploads`].
+    pub(super) max_uploads: Arc<AtomicUsize>,
+}
+
+/// What the writer's thread and readers share.
+#[derive(Debug)]
+struct Shared {
+    opener: Opener,
+    /// Nothing while a failed one could not be opened again.
+    database: RwLock<Option<Database>>,
+    counts: watch::Sender<Counts>,
+    max_uploads: Arc<AtomicUsize>,
+    failing: AtomicBool,
+}
+
+impl Writer {
+    /// Opens the database and starts its thread, which ends with the last handle.
+    pub(super) fn start(opener: Opener) -> Result<Self, StoreError> {
+        let place = Arc::clone(&opener.place);
+        let (database, counts) = guarded(&place, || opener.open())?;
+        let max_uploads = Arc::new(AtomicUsize::new(usize::MAX));
+        let shared = Arc::new(Shared {
+            opener,
+            database: RwLock::new(Some(database)),
+            counts: watch::Sender::new(counts),
+            max_uploads: Arc::clone(&max_uploads),
+            failing: AtomicBool::new(false),
+        });
+        let (jobs, waiting) = mpsc::channel(WAITING);
+        let of_thread = Arc::clone(&shared);
+        std::thread::Builder::new()
+            .name("store".into())
+            .spawn(move || of_thread.write(waiting))
+            .map_err(|error| StoreError::of(&place, redb::Error::Io(error)))?;
+        Ok(Self {
+            jobs,
+            shared,
+            max_uploads,
+        })
+    }
+
+    pub(super) fn counts(&self) -> watch::Receiver<Counts> {
+        self.shared.counts.subscribe()
+    }
+
+    /// Whether the last write failed.
+    pub(super) fn failing(&self) -> bool {
+        self.shared.failing.load(Ordering::Relaxed)
+    }
+
+    /// Waits for a place in the queue.
+    pub(super) async fn send(&self, job: Job) -> Result<(), StoreError> {
+        self.jobs.send(job).await.map_err(|_| StoreError::Gone)
+    }
+
+    /// Takes a place in the queue, or tells the job at once that there is none.
+    pub(super) fn submit(&self, job: Job) {
+        let (job, error) = match self.jobs.try_send(job) {
+            Ok(()) => return,
+            Err(mpsc::error::TrySendError::Full(job)) => (job, StoreError::Busy),
+            Err(mpsc::error::TrySendError::Closed(job)) => (job, StoreError::Gone),
+        };
+        let (finish, _) = job(Err(error.clone()));
+        finish(Err(error));
+    }
+
+    /// Reads on the blocking pool.
+    pub(super) async fn read<T: Send + 'static>(
+        &self,
+        read: impl FnOnce(&Reader<'_>) -> Result<T, StoreError> + Send + 'static,
+    ) -> Result<T, StoreError> {
+        let shared = Arc::clone(&self.shared);
+        let reading = tokio::task::spawn_blocking(move || {
+            let place = &shared.opener.place;
+            guarded(place, || {
+                let database = shared.database.read().unwrap_or_else(PoisonError::into_inner);
+                let database = database.as_ref().ok_or(StoreError::Gone)?;
+                let txn = database.begin_read().map_err(|error| StoreError::of(place, error))?;
+                read(&Reader::open(&txn, place)?)
+            })
+        });
+        reading.await.unwrap_or(Err(StoreError::Gone))
+    }
+}
+
+impl Shared {
+    /// The thread: takes what waits, works it off in one transaction, tells each how it ended.
+    fn write(&self, mut waiting: mpsc::Receiver<Job>) {
+        let mut group = Vec::new();
+        while waiting.blocking_recv_many(&mut group, GROUP) > 0 {
+            let mut finishes = Vec::with_capacity(group.len());
+            group.reverse();
+            let outcome = guarded(&self.opener.place, || self.commit(&mut group, &mut finishes));
+            // Those that a failure kept from their turn.
+            while let Some(job) = group.pop() {
+                let error = outcome.as_ref().err().cloned().unwrap_or(StoreError::Gone);
+                finishes.push(job(Err(error)).0);
+            }
+            self.note(outcome.as_ref().err());
+            for finish in finishes {
+                finish(outcome.clone());
+            }
+        }
+    }
+
+    /// Runs all jobs, the last first, in one transaction; one that fails takes the whole group with it.
+    fn commit(&self, group: &mut Vec<Job>, finishes: &mut Vec<Finish>) -> Result<(), StoreError> {
+        self.reopen_after_failure()?;
+        let place = &self.opener.place;
+        let database = self.database.read().unwrap_or_else(PoisonError::into_inner);
+        let database = database.as_ref().ok_or(StoreError::Gone)?;
+        let txn = database.begin_write().map_err(|error| StoreError::of(place, error))?;
+        let max_uploads = self.max_uploads.load(Ordering::Relaxed);
+        let mut tables = Tables::open(&txn, place, *self.counts.borrow(), max_uploads)?;
+        while let Some(job) = group.pop() {
+            let (finish, worked) = job(Ok(&mut tables));
+            finishes.push(finish);
+            worked?;
+        }
+        let counts = tables.counts;
+        drop(tables);
+        txn.commit().map_err(|error| StoreError::of(place, error))?;
+        self.counts
+            .send_if_modified(|known| std::mem::replace(known, counts) != counts);
+        Ok(())
+    }
+
+    fn reopen_after_failure(&self) -> Result<(), StoreError> {
+        if !self.failing.load(Ordering::Relaxed) {
+            return Ok(());
+        }
+        let mut database = self.database.write().unwrap_or_else(PoisonError::into_inner);
+        // The old handle holds the file's lock.
+        *database = None;
+        let (opened, counts) = self.opener.open()?;
+        *database = Some(opened);
+        self.counts.send_replace(counts);
+        Ok(())
+    }
+
+    /// Says once when writing begins to fail, and once when it works again.
+    fn note(&self, failure: Option<&StoreError>) {
+        let failure = failure.filter(|failure| failure.is_of_the_disk());
+        let failed_before = self.failing.swap(failure.is_some(), Ordering::Relaxed);
+        match failure {
+            Some(failure) if !failed_before => {
+                let cause = std::error::Error::source(failure).map(tracing::field::display);
+                error!(target: "lakegate::store", error = %failure, cause, "the store cannot be written");
+            }
+            None if failed_before => {
+                info!(target: "lakegate::store", place = %self.opener.place, "the store can be written again");
+            }
+            _ => {}
+        }
+    }
+}
+
+/// redb checks sums when it opens a file, but pages that go bad later may make it panic.
+fn guarded<T>(place: &Arc<str>, work: impl FnOnce() -> Result<T, StoreError>) -> Result<T, StoreError> {
+    catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|_| Err(StoreError::panicked(place)))
+}
