@@ -1,11 +1,25 @@
-//! Opens connections to lakeFS.
+//! Opens connections to lakeFS: names with several addresses, TCP, TLS. Waiting for a lakeFS that restarts is left to `upstream`.
 
+use std::fmt;
 use std::io;
+use std::net::SocketAddr;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+use std::time::Duration;
 
-use tokio::net::TcpStream;
-use tokio::time::timeout;
+use socket2::{SockRef, TcpKeepalive};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::{TcpStream, lookup_host};
+use tokio::time::{Instant, timeout, timeout_at};
+use tokio_rustls::client::TlsStream;
 
+use super::tls::{Tls, TlsError};
 use crate::config::UpstreamConfig;
+
+/// The least time that one of several addresses gets.
+const ATTEMPT_MIN: Duration = Duration::from_millis(250);
+/// When the system begins to ask a silent lakeFS whether it is still there.
+const TCP_KEEPALIVE: Duration = Duration::from_secs(60);
 
 /// Why no connection could be opened.
 #[derive(Debug, thiserror::Error)]
@@ -25,34 +39,160 @@ pub enum DialError {
         /// Host and port.
         to: String,
     },
+    /// Somebody listens, but TLS with it fails: waiting would not help.
+    #[error("no TLS with {to}")]
+    Tls {
+        /// Host and port.
+        to: String,
+        /// What rustls says.
+        #[source]
+        source: io::Error,
+    },
 }
 
-/// An open connection.
-pub type Stream = TcpStream;
+impl DialError {
+    /// Whether it may be another thing in a moment, as when lakeFS restarts.
+    pub fn may_pass(&self) -> bool {
+        !matches!(self, Self::Tls { .. })
+    }
+}
 
 /// Opens connections to the configured lakeFS.
-#[derive(Debug)]
 pub struct Dialer {
-    config: UpstreamConfig,
+    to: String,
+    connect_timeout: Duration,
+    tls: Option<Tls>,
 }
 
 impl Dialer {
-    /// A dialer for the configured server.
-    pub fn new(config: &UpstreamConfig) -> Self {
-        Self { config: config.clone() }
-    }
-
-    /// Opens one connection.
+    /// A dialer for the configured server. Reads the files that `upstream.tls` names.
     ///
     /// # Errors
-    /// When nobody answers, or too late.
+    /// When `upstream.tls` cannot be used.
+    pub fn new(config: &UpstreamConfig) -> Result<Self, TlsError> {
+        Ok(Self {
+            to: config.url.authority(),
+            connect_timeout: config.connect_timeout.0,
+            tls: config.url.secure.then(|| Tls::new(config)).transpose()?,
+        })
+    }
+
+    /// Host and port that it dials.
+    pub fn to(&self) -> &str {
+        &self.to
+    }
+
+    /// Opens one connection; the whole of it, TLS too, within `upstream.connect_timeout`.
+    ///
+    /// # Errors
+    /// When nobody answers, or too late, or is not who they should be.
     pub async fn connect(&self) -> Result<Stream, DialError> {
-        let to = self.config.url.authority();
-        let connecting = TcpStream::connect(&to);
-        match timeout(self.config.connect_timeout.0, connecting).await {
-            Ok(Ok(stream)) => Ok(stream),
-            Ok(Err(source)) => Err(DialError::Connect { to, source }),
-            Err(_) => Err(DialError::Timeout { to }),
+        let deadline = Instant::now() + self.connect_timeout;
+        let connecting = async {
+            let tcp = self.tcp(deadline).await.map_err(|source| DialError::Connect {
+                to: self.to.clone(),
+                source,
+            })?;
+            let Some(tls) = &self.tls else {
+                return Ok(Stream::Tcp(tcp));
+            };
+            match tls.connector.connect(tls.name.clone(), tcp).await {
+                Ok(stream) => Ok(Stream::Tls(Box::new(stream))),
+                // rustls tells its own verdicts by this kind; a reset is the network's.
+                Err(source) if source.kind() == io::ErrorKind::InvalidData => Err(DialError::Tls {
+                    to: self.to.clone(),
+                    source,
+                }),
+                Err(source) => Err(DialError::Connect {
+                    to: self.to.clone(),
+                    source,
+                }),
+            }
+        };
+        timeout_at(deadline, connecting)
+            .await
+            .unwrap_or_else(|_| Err(DialError::Timeout { to: self.to.clone() }))
+    }
+
+    /// Tries each address of the name; each but the last gets its part of the time.
+    async fn tcp(&self, deadline: Instant) -> io::Result<TcpStream> {
+        let addresses: Vec<SocketAddr> = lookup_host(&self.to).await?.collect();
+        let mut last = io::Error::new(io::ErrorKind::NotFound, "the name has no address");
+        for (index, address) in addresses.iter().enumerate() {
+            let left = deadline.saturating_duration_since(Instant::now());
+            let rest = u32::try_from(addresses.len() - index).unwrap_or(u32::MAX);
+            match timeout((left / rest).max(ATTEMPT_MIN), TcpStream::connect(address)).await {
+                Ok(Ok(stream)) => {
+                    stream.set_nodelay(true)?;
+                    SockRef::from(&stream).set_tcp_keepalive(&TcpKeepalive::new().with_time(TCP_KEEPALIVE))?;
+                    return Ok(stream);
+                }
+                Ok(Err(error)) => last = error,
+                Err(_) => last = io::Error::new(io::ErrorKind::TimedOut, format!("{address} did not answer")),
+            }
+        }
+        Err(last)
+    }
+}
+
+impl fmt::Debug for Dialer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Dialer")
+            .field("to", &self.to)
+            .field("tls", &self.tls.is_some())
+            .finish_non_exhaustive()
+    }
+}
+
+/// An open connection.
+#[derive(Debug)]
+pub enum Stream {
+    /// In the clear.
+    Tcp(TcpStream),
+    /// Over TLS.
+    Tls(Box<TlsStream<TcpStream>>),
+}
+
+macro_rules! either {
+    ($self:ident, $stream:ident => $call:expr) => {
+        match $self.get_mut() {
+            Stream::Tcp($stream) => $call,
+            Stream::Tls($stream) => $call,
+        }
+    };
+}
+
+impl AsyncRead for Stream {
+    fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        either!(self, stream => Pin::new(stream).poll_read(cx, buf))
+    }
+}
+
+impl AsyncWrite for Stream {
+    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+        either!(self, stream => Pin::new(stream).poll_write(cx, buf))
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        either!(self, stream => Pin::new(stream).poll_flush(cx))
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        either!(self, stream => Pin::new(stream).poll_shutdown(cx))
+    }
+
+    fn poll_write_vectored(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bufs: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        either!(self, stream => Pin::new(stream).poll_write_vectored(cx, bufs))
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        match self {
+            Self::Tcp(stream) => stream.is_write_vectored(),
+            Self::Tls(stream) => stream.is_write_vectored(),
         }
     }
 }

@@ -95,7 +95,7 @@ impl FakeLakefs {
             url: self.url(),
             ..UpstreamConfig::default()
         };
-        Client::new(Arc::new(Dialer::new(&config)), &config.url, Handle::current())
+        Client::new(Arc::new(Dialer::new(&config).unwrap()), &config.url, Handle::current())
     }
 
     pub(crate) fn connections(&self) -> usize {

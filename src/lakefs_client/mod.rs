@@ -8,7 +8,9 @@ mod client;
 mod dial;
 #[cfg(test)]
 pub(crate) mod fake;
+mod tls;
 
 pub use calls::{Token, User};
 pub use client::{Client, ClientError};
 pub use dial::{DialError, Dialer, Stream};
+pub use tls::TlsError;
