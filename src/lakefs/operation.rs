@@ -165,7 +165,7 @@ operations! {
     ListPolicies = "listPolicies", GET "/auth/policies", Auth .repeatable();
     CreatePolicy = "createPolicy", POST "/auth/policies", Auth .mutating();
     GetPolicy = "getPolicy", GET "/auth/policies/{policyId}", Auth .repeatable();
-    UpdatePolicy = "updatePolicy", PUT "/auth/policies/{policyId}", Auth .mutating();
+    UpdatePolicy = "updatePolicy", PUT "/auth/policies/{policyId}", Auth .mutating().repeatable();
     DeletePolicy = "deletePolicy", DELETE "/auth/policies/{policyId}", Auth .mutating();
     ListGroupMembers = "listGroupMembers", GET "/auth/groups/{groupId}/members", Auth .repeatable();
     AddGroupMembership = "addGroupMembership", PUT "/auth/groups/{groupId}/members/{userId}", Auth .mutating().repeatable();
@@ -192,7 +192,7 @@ operations! {
     GetRepository = "getRepository", GET "/repositories/{repository}", Read .repeatable();
     DeleteRepository = "deleteRepository", DELETE "/repositories/{repository}", Admin .force_in_query().mutating();
     GetRepositoryMetadata = "getRepositoryMetadata", GET "/repositories/{repository}/metadata", Read .repeatable();
-    SetRepositoryMetadata = "setRepositoryMetadata", POST "/repositories/{repository}/metadata", Admin .mutating();
+    SetRepositoryMetadata = "setRepositoryMetadata", POST "/repositories/{repository}/metadata", Admin .mutating().repeatable();
     DeleteRepositoryMetadata = "deleteRepositoryMetadata", DELETE "/repositories/{repository}/metadata", Admin .mutating();
     GetGcRules = "getGCRules", GET "/repositories/{repository}/settings/gc_rules", Read .repeatable();
     SetGcRules = "setGCRules", PUT "/repositories/{repository}/settings/gc_rules", Admin .mutating().repeatable();
@@ -217,9 +217,9 @@ operations! {
     GetBranch = "getBranch", GET "/repositories/{repository}/branches/{branch}", Read .repeatable();
     DeleteBranch = "deleteBranch", DELETE "/repositories/{repository}/branches/{branch}", Branch .force_in_query().mutating();
     ResetBranch = "resetBranch", PUT "/repositories/{repository}/branches/{branch}", Branch .force_in_body().mutating();
-    HardResetBranch = "hardResetBranch", PUT "/repositories/{repository}/branches/{branch}/hard_reset", Branch .force_in_query().mutating().repeatable().experimental();
-    RevertBranch = "revertBranch", POST "/repositories/{repository}/branches/{branch}/revert", Branch .force_in_body().mutating();
-    CherryPick = "cherryPick", POST "/repositories/{repository}/branches/{branch}/cherry-pick", Branch .force_in_body().mutating();
+    HardResetBranch = "hardResetBranch", PUT "/repositories/{repository}/branches/{branch}/hard_reset", Branch .force_in_query().mutating().experimental();
+    RevertBranch = "revertBranch", POST "/repositories/{repository}/branches/{branch}/revert", Merge .force_in_body().mutating();
+    CherryPick = "cherryPick", POST "/repositories/{repository}/branches/{branch}/cherry-pick", Merge .force_in_body().mutating();
     MergeIntoBranch = "mergeIntoBranch", POST "/repositories/{repository}/refs/{sourceRef}/merge/{destinationBranch}", Merge .force_in_body().mutating();
     FindMergeBase = "findMergeBase", GET "/repositories/{repository}/refs/{sourceRef}/merge/{destinationBranch}", Read .repeatable();
     DiffBranch = "diffBranch", GET "/repositories/{repository}/branches/{branch}/diff", Read .repeatable();
@@ -231,7 +231,7 @@ operations! {
     CompletePresignMultipartUpload = "completePresignMultipartUpload", PUT "/repositories/{repository}/branches/{branch}/staging/pmpu/{uploadId}", Write .mutating().experimental().inspected();
     AbortPresignMultipartUpload = "abortPresignMultipartUpload", DELETE "/repositories/{repository}/branches/{branch}/staging/pmpu/{uploadId}", Write .mutating().experimental().inspected();
     UploadPart = "uploadPart", PUT "/repositories/{repository}/branches/{branch}/staging/pmpu/{uploadId}/parts/{partNumber}", Write .mutating().repeatable().experimental().inspected();
-    UploadPartCopy = "uploadPartCopy", PUT "/repositories/{repository}/branches/{branch}/staging/pmpu/{uploadId}/parts/{partNumber}/copy", Write .mutating().experimental().inspected();
+    UploadPartCopy = "uploadPartCopy", PUT "/repositories/{repository}/branches/{branch}/staging/pmpu/{uploadId}/parts/{partNumber}/copy", Write .mutating().repeatable().experimental().inspected();
     GetPhysicalAddress = "getPhysicalAddress", GET "/repositories/{repository}/branches/{branch}/staging/backing", Read .repeatable();
     LinkPhysicalAddress = "linkPhysicalAddress", PUT "/repositories/{repository}/branches/{branch}/staging/backing", Write .force_in_body().mutating().repeatable();
     ImportStatus = "importStatus", GET "/repositories/{repository}/branches/{branch}/import", Read .repeatable();
@@ -239,10 +239,10 @@ operations! {
     ImportCancel = "importCancel", DELETE "/repositories/{repository}/branches/{branch}/import", Branch .mutating();
     UploadObjectPreflight = "uploadObjectPreflight", GET "/repositories/{repository}/branches/{branch}/objects/stage_allowed", Read .repeatable();
     StageObject = "stageObject", PUT "/repositories/{repository}/branches/{branch}/objects", Write .force_in_body().mutating().repeatable();
-    UploadObject = "uploadObject", POST "/repositories/{repository}/branches/{branch}/objects", Write .force_in_query().mutating();
+    UploadObject = "uploadObject", POST "/repositories/{repository}/branches/{branch}/objects", Write .force_in_query().mutating().repeatable();
     DeleteObject = "deleteObject", DELETE "/repositories/{repository}/branches/{branch}/objects", Write .force_in_query().mutating().repeatable();
     DeleteObjects = "deleteObjects", POST "/repositories/{repository}/branches/{branch}/objects/delete", Write .force_in_query().mutating().repeatable();
-    CopyObject = "copyObject", POST "/repositories/{repository}/branches/{branch}/objects/copy", Write .force_in_body().mutating();
+    CopyObject = "copyObject", POST "/repositories/{repository}/branches/{branch}/objects/copy", Write .force_in_body().mutating().repeatable();
     StatObject = "statObject", GET "/repositories/{repository}/refs/{ref}/objects/stat", Read .repeatable();
     UpdateObjectUserMetadata = "updateObjectUserMetadata", PUT "/repositories/{repository}/branches/{branch}/objects/stat/user_metadata", Write .mutating().repeatable().experimental();
     GetUnderlyingProperties = "getUnderlyingProperties", GET "/repositories/{repository}/refs/{ref}/objects/underlyingProperties", Read .repeatable();
@@ -257,7 +257,7 @@ operations! {
     GetRange = "getRange", GET "/repositories/{repository}/metadata/range/{range}", Read .repeatable();
     SetGarbageCollectionRulesPreflight = "setGarbageCollectionRulesPreflight", GET "/repositories/{repository}/gc/rules/set_allowed", Read .repeatable();
     InternalGetGarbageCollectionRules = "internalGetGarbageCollectionRules", GET "/repositories/{repository}/gc/rules", Read .repeatable();
-    InternalSetGarbageCollectionRules = "internalSetGarbageCollectionRules", POST "/repositories/{repository}/gc/rules", Admin .mutating();
+    InternalSetGarbageCollectionRules = "internalSetGarbageCollectionRules", POST "/repositories/{repository}/gc/rules", Admin .mutating().repeatable();
     InternalDeleteGarbageCollectionRules = "internalDeleteGarbageCollectionRules", DELETE "/repositories/{repository}/gc/rules", Admin .mutating();
     PrepareGarbageCollectionCommits = "prepareGarbageCollectionCommits", POST "/repositories/{repository}/gc/prepare_commits", Admin .mutating();
     PrepareGarbageCollectionCommitsAsync = "prepareGarbageCollectionCommitsAsync", POST "/repositories/{repository}/gc/prepare_commits/async", Admin .mutating();
@@ -265,7 +265,7 @@ operations! {
     PrepareGarbageCollectionUncommitted = "prepareGarbageCollectionUncommitted", POST "/repositories/{repository}/gc/prepare_uncommited", Admin .mutating();
     CreateBranchProtectionRulePreflight = "createBranchProtectionRulePreflight", GET "/repositories/{repository}/branch_protection/set_allowed", Read .repeatable();
     InternalGetBranchProtectionRules = "internalGetBranchProtectionRules", GET "/repositories/{repository}/branch_protection", Read .repeatable();
-    InternalCreateBranchProtectionRule = "internalCreateBranchProtectionRule", POST "/repositories/{repository}/branch_protection", Admin .mutating();
+    InternalCreateBranchProtectionRule = "internalCreateBranchProtectionRule", POST "/repositories/{repository}/branch_protection", Admin .mutating().repeatable();
     InternalDeleteBranchProtectionRule = "internalDeleteBranchProtectionRule", DELETE "/repositories/{repository}/branch_protection", Admin .mutating();
     ListPullRequests = "listPullRequests", GET "/repositories/{repository}/pulls", Read .repeatable().experimental();
     CreatePullRequest = "createPullRequest", POST "/repositories/{repository}/pulls", Write .mutating().experimental();
@@ -280,15 +280,88 @@ operations! {
     PostStatsEvents = "postStatsEvents", POST "/statistics", Admin .repeatable();
     GetUsageReportSummary = "getUsageReportSummary", GET "/usage-report/summary", Read .repeatable();
     OauthCallback = "oauthCallback", GET "/oidc/callback", Auth .repeatable().anonymous();
-    // Older and enterprise servers (removed from the open specification on 2026-04-20).
-    GetTokenStart = "getTokenRedirect", GET "/auth/get-token/start", Auth .anonymous();
+    // In the open specification until 2026-04-20, still served by lakeFS Enterprise.
+    GetTokenRedirect = "getTokenRedirect", GET "/auth/get-token/start", Auth .anonymous();
     GetTokenFromMailbox = "getTokenFromMailbox", GET "/auth/get-token/mailboxes/{mailbox}", Auth .anonymous();
-    ReleaseToken = "releaseTokenToMailbox", GET "/auth/get-token/release-token/{loginRequestToken}", Auth .mutating();
-    CommitAsync = "commitAsync", POST "/repositories/{repository}/branches/{branch}/commits/async", Merge .force_in_body().mutating();
-    CommitAsyncStatus = "commitAsyncStatus", GET "/repositories/{repository}/branches/{branch}/commits/status", Read .repeatable();
-    MergeIntoBranchAsync = "mergeIntoBranchAsync", POST "/repositories/{repository}/refs/{sourceRef}/merge/{destinationBranch}/async", Merge .force_in_body().mutating();
-    MergeIntoBranchAsyncStatus = "mergeIntoBranchAsyncStatus", GET "/repositories/{repository}/refs/{sourceRef}/merge/{destinationBranch}/status", Read .repeatable();
+    ReleaseTokenToMailbox = "releaseTokenToMailbox", GET "/auth/get-token/release-token/{loginRequestToken}", Auth .mutating();
+    CommitAsync = "commitAsync", POST "/repositories/{repository}/branches/{branch}/commits/async", Merge .force_in_body().mutating().experimental();
+    CommitAsyncStatus = "commitAsyncStatus", GET "/repositories/{repository}/branches/{branch}/commits/async/{id}/status", Read .repeatable().experimental();
+    MergeIntoBranchAsync = "mergeIntoBranchAsync", POST "/repositories/{repository}/refs/{sourceRef}/merge/{destinationBranch}/async", Merge .force_in_body().mutating().experimental();
+    MergeIntoBranchAsyncStatus = "mergeIntoBranchAsyncStatus", GET "/repositories/{repository}/refs/{sourceRef}/merge/{destinationBranch}/async/{id}/status", Read .repeatable().experimental();
     GetLicense = "getLicense", GET "/license", Read .repeatable();
+    PushIcebergTable = "pushIcebergTable", POST "/iceberg/remotes/{catalog}/push", Write .mutating().experimental();
+    PullIcebergTable = "pullIcebergTable", POST "/iceberg/remotes/{catalog}/pull", Write .mutating().experimental();
+    // lakeFS Enterprise (lakefs-enterprise-sdk 1.108).
+    PresignMultipartCreateRequest = "presignMultipartCreateRequest", POST "/repositories/{repository}/branches/{branch}/staging/cpmpu/create_request", Write .mutating().experimental();
+    PresignMultipartPrepareRequest = "presignMultipartPrepareRequest", POST "/repositories/{repository}/branches/{branch}/staging/cpmpu/{uploadId}/prepare_request", Write .mutating().repeatable().experimental().inspected();
+    PresignMultipartCopyPartRequest = "presignMultipartCopyPartRequest", POST "/repositories/{repository}/branches/{branch}/staging/cpmpu/{uploadId}/parts/{partNumber}/copy_request", Write .mutating().repeatable().experimental().inspected();
+    PresignMultipartCompleteRequest = "presignMultipartCompleteRequest", POST "/repositories/{repository}/branches/{branch}/staging/cpmpu/{uploadId}/complete_request", Write .mutating().repeatable().experimental().inspected();
+    PresignMultipartAbortRequest = "presignMultipartAbortRequest", POST "/repositories/{repository}/branches/{branch}/staging/cpmpu/{uploadId}/abort_request", Write .mutating().repeatable().experimental().inspected();
+    CompactBranch = "compactBranch", POST "/repositories/{repository}/branches/{branch}/compact", Admin .mutating().repeatable().experimental();
+    GetBranchCompaction = "getBranchCompaction", GET "/repositories/{repository}/branches/{branch}/compact", Read .repeatable().experimental();
+    GetObjectsArchive = "getObjectsArchive", GET "/repositories/{repository}/refs/{ref}/objects/archive", Read .repeatable();
+    GetBranchLifecyclePolicies = "getBranchLifecyclePolicies", GET "/repositories/{repository}/settings/branch_lifecycle/policies", Read .repeatable();
+    SetBranchLifecyclePolicies = "setBranchLifecyclePolicies", PUT "/repositories/{repository}/settings/branch_lifecycle/policies", Admin .mutating().repeatable();
+    DeleteBranchLifecyclePolicies = "deleteBranchLifecyclePolicies", DELETE "/repositories/{repository}/settings/branch_lifecycle/policies", Admin .mutating();
+    SetBranchLifecyclePoliciesPreflight = "setBranchLifecyclePoliciesPreflight", GET "/repositories/{repository}/settings/branch_lifecycle/set_allowed", Read .repeatable();
+    GetObjectLifecycleRules = "getObjectLifecycleRules", GET "/repositories/{repository}/settings/object_lifecycle", Read .repeatable();
+    SetObjectLifecycleRules = "setObjectLifecycleRules", PUT "/repositories/{repository}/settings/object_lifecycle", Admin .mutating().repeatable();
+    DeleteObjectLifecycleRules = "deleteObjectLifecycleRules", DELETE "/repositories/{repository}/settings/object_lifecycle", Admin .mutating();
+    GetPullRequestSettings = "getPullRequestSettings", GET "/repositories/{repository}/settings/pull_request", Read .repeatable();
+    SetPullRequestSettings = "setPullRequestSettings", PUT "/repositories/{repository}/settings/pull_request", Admin .mutating().repeatable();
+    ListPullRequestComments = "listPullRequestComments", GET "/repositories/{repository}/pulls/{pull_request}/comments", Read .repeatable();
+    CreatePullRequestComment = "createPullRequestComment", POST "/repositories/{repository}/pulls/{pull_request}/comments", Write .mutating();
+    GetPullRequestComment = "getPullRequestComment", GET "/repositories/{repository}/pulls/{pull_request}/comments/{comment}", Read .repeatable();
+    UpdatePullRequestComment = "updatePullRequestComment", PATCH "/repositories/{repository}/pulls/{pull_request}/comments/{comment}", Write .mutating();
+    DeletePullRequestComment = "deletePullRequestComment", DELETE "/repositories/{repository}/pulls/{pull_request}/comments/{comment}", Write .mutating();
+    PullRequestCommentWriteAllowed = "pullRequestCommentWriteAllowed", GET "/repositories/{repository}/pulls/{pull_request}/write_allowed", Read .repeatable();
+    RunMdsQuery = "runMDSQuery", POST "/mds/query", Read .repeatable().experimental();
+    JwtLogin = "jwtLogin", POST "/auth/jwt/login", Auth .repeatable().anonymous().experimental();
+    ListTenants = "listTenants", GET "/auth/tenants", Auth .repeatable();
+    CreateTenant = "createTenant", POST "/auth/tenants", Auth .mutating();
+    GetTenant = "getTenant", GET "/auth/tenants/{tenantName}", Auth .repeatable();
+    UpdateTenant = "updateTenant", PATCH "/auth/tenants/{tenantName}", Auth .mutating();
+    DeleteTenant = "deleteTenant", DELETE "/auth/tenants/{tenantName}", Auth .mutating();
+    ListTenantGroups = "listTenantGroups", GET "/auth/tenants/{tenantName}/groups", Auth .repeatable();
+    AttachTenantGroup = "attachTenantGroup", PUT "/auth/tenants/{tenantName}/groups/{groupId}", Auth .mutating();
+    DetachTenantGroup = "detachTenantGroup", DELETE "/auth/tenants/{tenantName}/groups/{groupId}", Auth .mutating();
+    ListTenantUsers = "listTenantUsers", GET "/auth/tenants/{tenantName}/users", Auth .repeatable();
+    AttachTenantUser = "attachTenantUser", PUT "/auth/tenants/{tenantName}/users/{userId}", Auth .mutating();
+    DetachTenantUser = "detachTenantUser", DELETE "/auth/tenants/{tenantName}/users/{userId}", Auth .mutating();
+    ListUserTenants = "listUserTenants", GET "/user/tenants", Auth .repeatable();
+    ListDatasets = "listDatasets", GET "/datasets", Read .repeatable().experimental();
+    CreateDataset = "createDataset", POST "/datasets", Admin .mutating().experimental();
+    GetDataset = "getDataset", GET "/datasets/{dataset}", Read .repeatable().experimental();
+    UpdateDataset = "updateDataset", PUT "/datasets/{dataset}", Admin .mutating().experimental();
+    DeleteDataset = "deleteDataset", DELETE "/datasets/{dataset}", Admin .mutating().experimental();
+    ListDatasetMetadataKeys = "listDatasetMetadataKeys", GET "/datasets/metadata", Read .repeatable().experimental();
+    CreateDatasetMetadataKey = "createDatasetMetadataKey", POST "/datasets/metadata", Admin .mutating().experimental();
+    GetDatasetMetadataKey = "getDatasetMetadataKey", GET "/datasets/metadata/{key}", Read .repeatable().experimental();
+    UpdateDatasetMetadataKey = "updateDatasetMetadataKey", PUT "/datasets/metadata/{key}", Admin .mutating().experimental();
+    DeleteDatasetMetadataKey = "deleteDatasetMetadataKey", DELETE "/datasets/metadata/{key}", Admin .mutating().experimental();
+    GetDatasetByRef = "getDatasetByRef", GET "/datasets/{dataset}/refs/{ref}", Read .repeatable().experimental();
+    DiffDataset = "diffDataset", GET "/datasets/{dataset}/refs/{leftRef}/diff/{rightRef}", Read .repeatable().experimental();
+    ListDatasetVersions = "listDatasetVersions", GET "/datasets/{dataset}/versions", Read .repeatable().experimental();
+    GetDatasetVersion = "getDatasetVersion", GET "/datasets/{dataset}/versions/{version}", Read .repeatable().experimental();
+    ListAllDatasetPullRequests = "listAllDatasetPullRequests", GET "/datasets/pulls", Read .repeatable().experimental();
+    ListDatasetPullRequests = "listDatasetPullRequests", GET "/datasets/{dataset}/pulls", Read .repeatable().experimental();
+    OpenDatasetPullRequest = "openDatasetPullRequest", POST "/datasets/{dataset}/pulls", Write .mutating().experimental();
+    GetDatasetPullRequest = "getDatasetPullRequest", GET "/datasets/{dataset}/pulls/{pullRequest}", Read .repeatable().experimental();
+    UpdateDatasetPullRequest = "updateDatasetPullRequest", PATCH "/datasets/{dataset}/pulls/{pullRequest}", Write .mutating().experimental();
+    CloseDatasetPullRequest = "closeDatasetPullRequest", DELETE "/datasets/{dataset}/pulls/{pullRequest}", Write .mutating().experimental();
+    DiffDatasetPullRequest = "diffDatasetPullRequest", GET "/datasets/{dataset}/pulls/{pullRequest}/diff", Read .repeatable().experimental();
+    MergeDatasetPullRequest = "mergeDatasetPullRequest", POST "/datasets/{dataset}/pulls/{pullRequest}/merge", Merge .mutating().experimental();
+    // In the open specification of older servers (0.40 and later), gone since.
+    LogBranchCommits = "logBranchCommits", GET "/repositories/{repository}/branches/{branch}/commits", Read .repeatable();
+    CreateMetaRange = "createMetaRange", POST "/repositories/{repository}/branches/metaranges", Admin .mutating();
+    IngestRange = "ingestRange", POST "/repositories/{repository}/branches/ranges", Admin .mutating();
+    UpdateBranchToken = "updateBranchToken", PUT "/repositories/{repository}/branches/{branch}/update_token", Branch .mutating();
+    GetOtfDiffs = "getOtfDiffs", GET "/otf/diffs", Read .repeatable();
+    OtfDiff = "otfDiff", GET "/repositories/{repository}/otf/refs/{left_ref}/diff/{right_ref}", Read .repeatable();
+    ExpandTemplate = "expandTemplate", GET "/templates/{template_location}", Read .repeatable();
+    ApiLogout = "logout", POST "/auth/logout", Auth .repeatable();
+    UpdatePassword = "updatePassword", POST "/auth/password", Auth .mutating();
+    ForgotPassword = "forgotPassword", POST "/auth/password/forgot", Auth .anonymous();
     // The S3 gateway.
     S3ListBuckets = "s3:ListBuckets", GET "", Read .repeatable();
     S3HeadBucket = "s3:HeadBucket", HEAD "", Read .repeatable();
@@ -308,6 +381,8 @@ operations! {
     S3UploadPartCopy = "s3:UploadPartCopy", PUT "", Write .mutating().repeatable();
     S3CompleteMultipartUpload = "s3:CompleteMultipartUpload", POST "", Write .mutating();
     S3AbortMultipartUpload = "s3:AbortMultipartUpload", DELETE "", Write .mutating();
+    // lakeFS never makes or changes a repository for it: it says whether there is one.
+    S3CreateBucket = "s3:CreateBucket", PUT "", Admin .repeatable();
     S3Unknown = "s3:Unknown", ANY "", Write .mutating();
     // Neither.
     Ui = "web:ui", ANY "", Read .repeatable().anonymous();
@@ -324,5 +399,78 @@ operations! {
 impl std::fmt::Display for Operation {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str(self.spec().id)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashSet;
+
+    use super::*;
+
+    #[test]
+    fn the_table_has_every_operation_of_lakefs() {
+        let table: HashSet<_> = Operation::ALL
+            .iter()
+            .map(|operation| (operation.spec().id, operation.spec().method, operation.spec().path))
+            .collect();
+        let facts = include_str!("../../tests/data/operations.tsv")
+            .lines()
+            .filter(|line| !line.starts_with('#'));
+        let mut count = 0;
+        for fact in facts {
+            let mut fields = fact.split('\t');
+            let row = (fields.next().unwrap(), fields.next().unwrap(), fields.next().unwrap());
+            assert!(table.contains(&row), "the table lacks {row:?}");
+            count += 1;
+        }
+        assert_eq!(count, 134);
+    }
+
+    #[test]
+    fn ids_and_places_are_unique() {
+        let ids: HashSet<_> = Operation::ALL.iter().map(|operation| operation.spec().id).collect();
+        assert_eq!(ids.len(), Operation::ALL.len());
+        let rest = || {
+            Operation::ALL
+                .iter()
+                .map(|operation| operation.spec())
+                .filter(|spec| !spec.path.is_empty())
+        };
+        let places: HashSet<_> = rest().map(|spec| (spec.method, spec.path)).collect();
+        assert_eq!(places.len(), rest().count());
+    }
+
+    #[test]
+    fn force_stands_where_lakefs_has_it() {
+        let count = |force| {
+            let of =
+                |operation: &&Operation| operation.spec().force == force && !operation.spec().id.ends_with("Async");
+            Operation::ALL.iter().filter(of).count()
+        };
+        assert_eq!((count(ForceIn::Query), count(ForceIn::Body)), (7, 14));
+        for operation in Operation::ALL
+            .iter()
+            .filter(|operation| operation.spec().force != ForceIn::Nothing)
+        {
+            assert!(operation.spec().mutates, "{operation}");
+            assert!(
+                operation.spec().inspected == (operation.spec().force == ForceIn::Body),
+                "{operation}"
+            );
+        }
+    }
+
+    #[test]
+    fn what_reads_may_be_repeated_and_what_moves_history_may_not() {
+        for operation in Operation::ALL {
+            let spec = operation.spec();
+            if spec.class == Class::Read {
+                assert!(spec.repeatable && !spec.mutates, "{operation}");
+            }
+            if matches!(spec.class, Class::Merge | Class::Branch) {
+                assert!(spec.mutates && !spec.repeatable, "{operation}");
+            }
+        }
     }
 }
