@@ -1,9 +1,11 @@
 //! Method and target to operation, targets and `force`: the one entry point, and the types it answers with.
 
+use http::header::HOST;
 use http::request::Parts;
 
 use super::operation::Operation;
-use super::rest;
+use super::url::Query;
+use super::{rest, s3, web};
 
 /// Which of lakeFS's three faces a request speaks to; it decides the form of an error.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -64,13 +66,18 @@ pub struct Classified {
     pub part_number: Option<u32>,
     /// The number of parts asked for, for a create.
     pub parts: Option<u32>,
+    /// The content a commit takes instead of the branch's staging area (query `source_metarange`).
+    pub source_metarange: Option<String>,
     /// Whether it is forced.
     pub force: Force,
 }
 
 impl Classified {
-    /// The repository and branch that the operation changes, if it names one.
+    /// The repository and branch that the operation changes, if it changes a branch that its head names.
     pub fn branch(&self) -> Option<(&str, &str)> {
+        if !self.operation.spec().mutates || self.operation == Operation::DeleteTag {
+            return None;
+        }
         let subject = self.targets.iter().find(|target| target.role == Role::Subject)?;
         Some((&subject.repository, subject.reference.as_deref()?))
     }
@@ -84,11 +91,37 @@ pub struct Malformed {
     pub what: String,
 }
 
+impl Malformed {
+    pub(super) fn encoded(what: &str, text: &str) -> Self {
+        let what = format!("the {what} must be written as it is, without encoding: {text:?} has two readings");
+        Self { what }
+    }
+}
+
 /// Says what a request is. `s3_domains` are lakeFS's `gateways.s3.domain_name`.
 ///
 /// # Errors
 /// [`Malformed`] where a repository or branch of a mutation is not spelt as lakeFS's own patterns want it (validate.go:9-12): nothing
 /// legitimate needs an encoding there, and a needless one has two readings.
 pub fn classify(head: &Parts, s3_domains: &[String]) -> Result<Classified, Malformed> {
-    rest::classify(head, s3_domains)
+    let (method, path) = (head.method.as_str(), head.uri.path());
+    let query = Query::new(head.uri.query());
+    let host = host(head);
+    if s3::is_addressed(host, query, &head.headers, s3_domains) {
+        return s3::classify(method, host, path, query, &head.headers, s3_domains);
+    }
+    match path.strip_prefix(rest::BASE) {
+        Some("") => rest::classify(method, path, query),
+        Some(below) if below.starts_with('/') => rest::classify(method, path, query),
+        _ => Ok(web::classify(path)),
+    }
+}
+
+/// The host as Go's `Request.Host` has it: that of an absolute target beats the header.
+fn host(head: &Parts) -> &str {
+    let authority = head.uri.authority().map(|authority| authority.as_str());
+    let named = authority.map(|authority| authority.rsplit_once('@').map_or(authority, |(_, host)| host));
+    named
+        .or_else(|| head.headers.get(HOST)?.to_str().ok())
+        .unwrap_or_default()
 }

@@ -9,8 +9,12 @@ pub mod force;
 pub mod glob;
 pub mod operation;
 pub mod reply;
-pub mod rest;
+mod rest;
+mod route;
+mod s3;
 pub mod token;
+pub mod url;
+mod web;
 
 pub use classify::{Classified, Force, Malformed, Protocol, Role, Target, classify};
 pub use operation::{Class, ForceIn, Operation, Spec};
