@@ -9,9 +9,11 @@ import base64
 import hashlib
 import hmac
 import json
+import re
 import time
 import uuid
 
+JWT = re.compile(r"eyJ[\w-]+\.eyJ[\w-]+\.[\w-]+")
 CLAIMS_TYPE = b"github.com/treeverse/lakefs/pkg/auth/oidc.Claims"
 MAP_OF_ANY = bytes.fromhex("0d7f040102ff8000011001100000")
 CLAIMS_DEFINITION = bytes.fromhex("ff8104010106") + b"Claims" + bytes.fromhex("01ff8200010c01100000")

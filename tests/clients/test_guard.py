@@ -1,0 +1,99 @@
+"""Forced hard resets on protected branches are refused by name; spellings with two readings never reach lakeFS."""
+
+import pytest
+from support import clients, raw
+from support.calls import HARD_RESET, Call
+
+pytestmark = pytest.mark.gateway
+
+
+@pytest.fixture
+def history(back):
+    """A repository whose `main` and `work` have two commits each."""
+    repository, admin = back.repository(), back.admin()
+    first = {branch: admin.commit(repository, branch, f"{branch}/1") for branch in ("main", "work")}
+    second = {branch: admin.commit(repository, branch, f"{branch}/2") for branch in ("main", "work")}
+    return repository, first, second
+
+
+def test_a_forced_hard_reset_of_a_protected_branch_is_refused_by_name(front, scheme, back, history):
+    repository, first, second = history
+    call = Call(HARD_RESET, repository, branch="main", ref=first["main"], force=True)
+    answer = call.raw(front.url, clients.credential(scheme, back)[1])
+    assert answer.status == 403
+    assert (answer.header("X-Lakegate-Reason"), answer.header("X-Lakegate-Rule")) == ("guarded", "main-stays")
+    assert answer.header("Content-Type") == "application/json"
+    assert "main-stays" in answer.json()["message"]
+    status, body = call.by_sdk(clients.client(front.url, scheme, back))
+    assert (status, body) == (403, answer.body)
+    assert back.admin().head(repository, "main") == second["main"]
+    line = front.access_line_of(answer.headers)
+    assert (line["operation"], line["decision"], line["reason"], line["rule"]) == ("hardResetBranch", "refused", "guarded", "main-stays")
+
+
+def test_what_no_rule_names_goes_through(gateway, back, history):
+    repository, first, _ = history
+    client, admin = clients.client(gateway.url, "basic_auth", back), back.admin()
+    for branch, force in (("main", False), ("work", True)):
+        assert Call(HARD_RESET, repository, branch=branch, ref=first[branch], force=force).by_sdk(client) == (204, b"")
+        assert admin.head(repository, branch) == first[branch]
+
+
+def test_a_rule_in_shadow_only_says_so(gateways, back, history):
+    repository, first, _ = history
+    rule = {"name": "try-it", "branches": ["main"], "mode": "shadow"}
+    gateway = gateways("login", guard__rules=[rule])
+    answer = Call(HARD_RESET, repository, branch="main", ref=first["main"], force=True).raw(gateway.url, raw.basic(back.access_key, back.secret_key))
+    assert answer.status == 204
+    assert back.admin().head(repository, "main") == first["main"]
+    assert "try-it" in gateway.access_line_of(answer.headers)["shadow"]
+
+
+def test_observe_mode_refuses_nothing_by_policy(gateways, back, history):
+    repository, first, _ = history
+    gateway = gateways("login", mode="observe")
+    answer = Call(HARD_RESET, repository, branch="main", ref=first["main"], force=True).raw(gateway.url, raw.basic(back.access_key, back.secret_key))
+    assert answer.status == 204
+    assert "main-stays" in gateway.access_line_of(answer.headers)["shadow"]
+
+
+# lakeFS binds the first five to `main`, since it decodes twice; the others it refuses or reads as something else.
+@pytest.mark.parametrize(
+    "spelling", ["%6Dain", "%6dain", "m%61in", "%256Dain", "%256D%2561%2569%256E", "%25256Dain", "ma%2Fin", "main+", "main%20", "main%00", "ma\u0131n", "main;x"]
+)
+@pytest.mark.parametrize("where", ["branch", "repository"])
+def test_a_spelling_with_two_readings_is_refused(gateway, back, history, spelling, where):
+    repository, first, second = history
+    names = {"branch": "main", "repository": repository}
+    if where == "branch":
+        names["branch"] = spelling
+    else:
+        # The same trick on the repository's first letter.
+        names["repository"] = spelling.replace("main", repository).replace("m", "t", 1).replace("6D", "74").replace("6d", "74")
+    target = f"/api/v1/repositories/{names['repository']}/branches/{names['branch']}/hard_reset?ref={first['main']}&force=true"
+    answer = raw.send(gateway.url, "PUT", target.encode().decode("latin-1"), headers=raw.basic(back.access_key, back.secret_key))
+    assert answer.status == 400, answer
+    assert back.admin().head(repository, "main") == second["main"]
+
+
+@pytest.mark.parametrize("force", ["1", "t", "T", "TRUE", "true", "True", "%74rue"])
+@pytest.mark.parametrize("name", ["force", "f%6Frce"])
+def test_every_spelling_of_force_that_lakefs_accepts_is_seen(gateway, back, history, name, force):
+    repository, first, second = history
+    target = f"/api/v1/repositories/{repository}/branches/main/hard_reset?ref={first['main']}&{name}={force}"
+    answer = raw.send(gateway.url, "PUT", target, headers=raw.basic(back.access_key, back.secret_key))
+    assert (answer.status, answer.header("X-Lakegate-Reason")) == (403, "guarded")
+    assert back.admin().head(repository, "main") == second["main"]
+
+
+@pytest.mark.parametrize("path", ["branches/main/rewrite", "branches/main/hard_reset/now", "refs/main/vanish"])
+def test_a_mutation_that_nobody_knows_is_refused_where_a_rule_protects(gateway, back, repository, path):
+    answer = raw.send(gateway.url, "POST", f"/api/v1/repositories/{repository}/{path}", headers=raw.basic(back.access_key, back.secret_key), body={})
+    assert (answer.status, answer.header("X-Lakegate-Reason")) == (403, "guarded")
+
+
+def test_lakefs_own_rule_still_speaks_for_itself(gateway, back):
+    repository = back.repository(protected=["sealed"])
+    call = Call(HARD_RESET, repository, branch="sealed", ref="main", force=True)
+    answer = call.raw(gateway.url, raw.basic(back.access_key, back.secret_key))
+    assert (answer.status, answer.json(), answer.header("X-Lakegate-Reason")) == (403, {"message": "protected branch"}, None)

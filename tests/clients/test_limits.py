@@ -1,0 +1,91 @@
+"""Many clients on one branch, and one client that wants too much."""
+
+import collections
+import concurrent.futures
+
+import lakefs_sdk
+import pytest
+from support import calls, clients, raw
+
+pytestmark = pytest.mark.gateway
+TOO_MANY = (420, 423, 429)
+
+
+@pytest.mark.parametrize("upstream", ["login", "mint", "passthrough"])
+def test_twenty_committers_on_one_branch_never_hear_of_contention(gateways, back, upstream):
+    gateway, repository, admin = gateways(upstream), back.repository(), back.admin()
+    rounds, committers = 3, 20
+
+    def commit_some(number):
+        client = clients.client(gateway.url, clients.SCHEMES[number % 3], back)
+        answers = []
+        for each in range(rounds):
+            path = f"{number}/{each}"
+            client.write(repository, "work", path)
+            made = lakefs_sdk.CommitCreation(message=path)
+            answers.append(clients.outcome(client.commits.commit_with_http_info, repository, "work", made))
+        return answers
+
+    with concurrent.futures.ThreadPoolExecutor(committers) as pool:
+        answers = [answer for answers in pool.map(commit_some, range(committers)) for answer in answers]
+    statuses = collections.Counter(status for status, _ in answers)
+    # 400 `no changes`: another's commit had taken this one's object along. That is lakeFS's normal answer, not contention.
+    assert set(statuses) <= {201, 400}, (statuses, [body for status, body in answers if status not in (201, 400)][:3])
+    assert {body for status, body in answers if status == 400} <= {b'{"message":"no changes"}\n', b'{"message":"commit: no changes"}\n'}
+    left = admin.branches.diff_branch(repository, "work").results
+    assert not left, "an object was left uncommitted"
+    assert len(admin.objects.list_objects(repository, "work", amount=1000).results) == rounds * committers
+    logged = admin.refs.log_commits(repository, "work", amount=1000).results
+    assert sum(commit.message.count("/") for commit in logged) == statuses[201]
+    assert max(line["queue_ms"] for line in gateway.access_lines(operation="commit", repository=repository)) > 0
+
+
+def narrow(gateways, **more):
+    """A gateway that gives each principal one request a second, and waits for nobody."""
+    return gateways("login", limit__principal={"requests_per_second": 1, "burst": 2, "in_flight": 4}, limit__max_wait="50ms", **more)
+
+
+def alice_and_bob(back):
+    return [clients.credential("saml_auth", back, user=user)[1] for user in ("alice", "bob")]
+
+
+def test_over_its_share_a_client_is_told_when_to_come_back(gateways, back):
+    gateway, (alice, bob) = narrow(gateways), alice_and_bob(back)
+    answers = [raw.send(gateway.url, "GET", "/api/v1/repositories", headers=alice) for _ in range(6)]
+    refused = [answer for answer in answers if answer.status != 200]
+    assert answers[0].status == 200 and refused
+    for answer in refused:
+        assert (answer.status, answer.header("X-Lakegate-Reason")) == (429, "over-share")
+        assert int(answer.header("Retry-After")) >= 1
+        assert answer.header("Content-Type") == "application/json" and answer.json()["message"]
+    assert raw.send(gateway.url, "GET", "/api/v1/repositories", headers=bob).status == 200
+
+
+def test_old_clients_are_told_420_where_the_configuration_says_so(gateways, back):
+    gateway, (alice, _) = narrow(gateways, limit__too_many_status=420), alice_and_bob(back)
+    statuses = {raw.send(gateway.url, "GET", "/api/v1/repositories", headers=alice).status for _ in range(6)}
+    assert statuses == {200, 420}
+
+
+def test_in_shadow_nobody_is_refused(gateways, back):
+    gateway, (alice, _) = narrow(gateways, limit__mode="shadow"), alice_and_bob(back)
+    answers = [raw.send(gateway.url, "GET", "/api/v1/repositories", headers=alice) for _ in range(6)]
+    assert {answer.status for answer in answers} == {200}
+    assert any(gateway.access_line_of(answer.headers).get("shadow") for answer in answers)
+
+
+def test_a_patient_client_waits_for_its_turn_instead(gateways, back):
+    gateway = gateways("login", limit__principal={"requests_per_second": 10, "burst": 1, "in_flight": 4}, limit__max_wait="30s")
+    headers = clients.credential("saml_auth", back, user="alice")[1]
+    answers = [raw.send(gateway.url, "GET", "/api/v1/repositories", headers=headers) for _ in range(5)]
+    assert {answer.status for answer in answers} == {200}
+    assert max(gateway.access_line_of(answer.headers)["queue_ms"] for answer in answers) > 10
+
+
+def test_a_retrying_sdk_gets_through_after_a_refusal(gateways, back, repository):
+    """With Retry-After urllib3 sends PUT and DELETE again by itself: what the gateway refuses costs such a client only time."""
+    gateway = gateways("login", limit__principal={"requests_per_second": 2, "burst": 1, "in_flight": 4}, limit__max_wait="10ms")
+    client = clients.Client(gateway.url, retries=None, **clients.credential("basic_auth", back)[0])
+    for _ in range(3):
+        call = calls.Call(calls.HARD_RESET, repository, ref="work")
+        assert call.by_sdk(client)[0] == 204

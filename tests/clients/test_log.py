@@ -1,0 +1,101 @@
+"""What the log says of a request, what it never says, and the life of an upload as `lakegate uploads` tells it."""
+
+import json
+import re
+import subprocess
+
+import lakefs_sdk
+import pytest
+from support import calls, clients, process, raw, tokens
+from support.calls import ABORT, COMPLETE, Call
+
+pytestmark = pytest.mark.gateway
+
+
+def uploads(gateway, *options):
+    """`lakegate uploads list --json`, asked of the running gateway."""
+    command = [process.binary(), "uploads", "list", "--json", "--config", gateway.configuration.name, *options]
+    done = subprocess.run(command, cwd=gateway.folder, env={**process.os.environ, **gateway.environment}, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout)
+
+
+def test_an_access_line_tells_who_did_what_and_what_became_of_it(front, scheme, back, repository):
+    client = clients.client(front.url, scheme, back)
+    answer = client.experimental.create_presign_multipart_upload_with_http_info(repository, "work", "seen", parts=1)
+    line = front.access_line_of(answer.headers)
+    expected = {
+        "operation": "createPresignMultipartUpload",
+        "method": "POST",
+        "principal": "admin",
+        "auth.method": {"basic_auth": "basic", "jwt_token": "bearer", "cookie_auth": "cookie", "oidc_auth": "oidc", "saml_auth": "saml"}[scheme],
+        "auth.proved": True,
+        "repository": repository,
+        "reference": "work",
+        "status": 201,
+        "upstream.status": 201,
+        "decision": "forwarded",
+        "client.address": "127.0.0.1",
+    }
+    assert {name: line.get(name) for name in expected} == expected
+    assert line["user_agent"].startswith("lakefs-python-sdk/")
+    assert line["duration_ms"] >= line["upstream.latency_ms"] > 0 and line["sent_bytes"] == len(answer.raw_data)
+
+
+def test_an_uploads_life_is_in_the_ledger(gateway, scheme, back, repository):
+    client, path = clients.client(gateway.url, scheme, back), f"ledger/{scheme}"
+    done = calls.create(client, repository, "work", path, parts=2).put([b"\0" * 5_242_880, b"end"])
+    open_now = {upload["upload_id"]: upload for upload in uploads(gateway)}
+    assert open_now[done.upload_id]["state"] == "open"
+    assert Call.of(COMPLETE, done).by_sdk(client)[0] == 200
+    gone = calls.create(client, repository, "work", f"{path}/gone")
+    assert Call.of(ABORT, gone).by_sdk(client)[0] == 204
+    found = {upload["upload_id"]: upload for upload in uploads(gateway)}
+    for upload, state in ((done, "completed"), (gone, "aborted")):
+        told = found[upload.upload_id]
+        assert (told["repository"], told["branch"], told["path"], told["state"]) == (repository, "work", upload.path, state)
+        assert told["principal"] == "admin"
+    assert found[done.upload_id]["size_bytes"] == 5_242_883
+
+
+def test_an_uploads_steps_are_in_the_log(gateway, back, repository):
+    client = clients.client(gateway.url, "basic_auth", back)
+    upload = calls.create(client, repository, "work", "steps").put([b"data"])
+    assert Call.of(COMPLETE, upload).by_sdk(client)[0] == 200
+    lines = [line.get("fields", line) for line in gateway.lines()]
+    steps = process.wait_for(
+        lambda: [line for line in lines if line.get("upload.id", line.get("upload_id")) == upload.upload_id], "the steps of an upload"
+    )
+    assert len(steps) >= 2, steps
+
+
+def test_planted_secrets_never_reach_the_log(gateways, back, repository):
+    gateway = gateways("login")
+    planted = {"PLANTED-basic-secret", "PLANTED-login-secret", "PLANTEDSIGNATURE0123456789abcdef", "PLANTED.bearer.token", "PLANTED-cookie-value", "PLANTED-session-token"}
+    answers = []
+    for scheme in clients.SCHEMES:
+        configuration, headers = clients.credential(scheme, back)
+        planted |= {value.split(" ")[-1].partition("=")[2] or value.split(" ")[-1] for value in headers.values()}
+        answers.append(raw.send(gateway.url, "GET", "/api/v1/repositories", headers=headers))
+        upload = calls.create(clients.Client(gateway.url, **configuration), repository, "work", f"secrets/{scheme}")
+        planted |= set(re.findall(r"X-Amz-(?:Signature|Credential)=([^&]+)", " ".join(upload.presigned_urls))) | {upload.physical_address.split(",")[-1]}
+        assert Call.of(ABORT, upload).by_sdk(clients.Client(gateway.url, **configuration))[0] == 204
+    for headers in (
+        raw.basic("AKIA", "PLANTED-basic-secret"),
+        raw.bearer("PLANTED.bearer.token"),
+        {"Cookie": "internal_auth_session=PLANTED-cookie-value; saml_auth_session=PLANTED-cookie-value"},
+        {"Cookie": "PLANTED-cookie-value"},
+    ):
+        answers.append(raw.send(gateway.url, "GET", "/api/v1/repositories", headers=headers))
+    signed = "/repo/main/a?X-Amz-Algorithm=AWS4-HMAC-SHA256&X-Amz-Credential=AKIA%2Fx&X-Amz-Security-Token=PLANTED-session-token&X-Amz-Signature=PLANTEDSIGNATURE0123456789abcdef"
+    answers.append(raw.send(gateway.url, "GET", signed))
+    body = {"access_key_id": "AKIA", "secret_access_key": "PLANTED-login-secret"}
+    answers.append(raw.send(gateway.url, "POST", "/api/v1/auth/login", body=body))
+    login = lakefs_sdk.LoginInformation(access_key_id=back.access_key, secret_access_key=back.secret_key)
+    planted |= {clients.Client(gateway.url).auth.login(login_information=login).token, back.secret_key, back.auth_secret}
+    planted |= {part for secret in list(planted) if tokens.JWT.fullmatch(secret) for part in secret.split(".")[1:]}
+    for answer in answers:
+        if answer.header("X-Request-Id"):
+            gateway.access_line_of(answer.headers)
+    log = gateway.log()
+    assert len(planted) > 20 and not [secret for secret in planted if secret in log]
