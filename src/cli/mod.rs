@@ -2,6 +2,7 @@
 //!
 //! Exit codes: 0 done, 1 failed, 64 wrong usage or configuration.
 
+mod check;
 mod schema;
 
 use std::io::Write as _;
@@ -22,12 +23,14 @@ struct Cli {
 /// One variant a command; the doc comment of its arguments is what `--help` says.
 #[derive(Debug, Subcommand)]
 enum Command {
+    Check(check::Check),
     Schema(schema::Schema),
 }
 
 impl Command {
     fn run(self) -> anyhow::Result<ExitCode> {
         match self {
+            Self::Check(command) => command.run(),
             Self::Schema(command) => command.run(),
         }
     }
@@ -35,6 +38,7 @@ impl Command {
 
 const EXAMPLES: &str = "\
 Examples:
+  lakegate check lakegate.yaml              what is wrong with a configuration, all at once
   lakegate schema > lakegate.schema.json    the JSON Schema of the configuration, for your editor
 
 `lakegate COMMAND --help` tells more of each.";

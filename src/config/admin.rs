@@ -6,11 +6,15 @@ use std::path::PathBuf;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
+use super::types;
+
 /// The listener for health and metrics, and the socket for commands.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct AdminConfig {
     /// Where `/livez`, `/readyz` and `/metrics` answer.
+    #[serde(deserialize_with = "types::address")]
+    #[schemars(with = "types::Address")]
     pub listen: SocketAddr,
     /// The unix socket of commands on the running process (mode 0600).
     pub socket: PathBuf,

@@ -3,20 +3,26 @@
 //! `load` reads and parses, `check` looks across sections, `types` are the parsed scalars. Each feature sees only its own section.
 //! Everything but `upstream.url` has a default that is safe.
 
-pub mod load;
+mod load;
 pub mod types;
 
 mod admin;
 mod auth;
+mod check;
+mod environment;
 mod guard;
+mod layers;
 mod limit;
 mod listen;
 mod log;
 mod problem;
 mod server;
+mod shape;
 mod store;
+mod tree;
 mod uploads;
 mod upstream;
+mod written;
 
 use schemars::JsonSchema;
 use serde::Deserialize;

@@ -14,7 +14,7 @@ pub enum Severity {
 /// Where a value was written.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Place {
-    /// In a file; line and column count from 1, in characters.
+    /// In a file; line and column count from 1, in characters. Line 0 is the file as a whole.
     File {
         /// The file's path, as it was given.
         file: String,
@@ -29,6 +29,19 @@ pub enum Place {
     },
     /// In a variable of the environment, by its name.
     Variable(String),
+}
+
+impl Place {
+    /// A file as a whole.
+    pub(super) fn file(name: &str) -> Self {
+        Self::File {
+            file: name.to_owned(),
+            line: 0,
+            column: 0,
+            width: 0,
+            text: String::new(),
+        }
+    }
 }
 
 /// One thing that is wrong.
@@ -85,6 +98,7 @@ impl fmt::Display for Problem {
         }
         writeln!(f, "{}", self.message)?;
         match &self.place {
+            Some(Place::File { file, line: 0, .. }) => writeln!(f, " --> {file}")?,
             Some(Place::File {
                 file,
                 line,
@@ -120,6 +134,80 @@ impl std::error::Error for Problems {}
 
 impl fmt::Display for Problems {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.iter().try_for_each(|problem| problem.fmt(f))
+        self.0.iter().enumerate().try_for_each(|(index, problem)| {
+            if index > 0 {
+                writeln!(f)?;
+            }
+            problem.fmt(f)
+        })
+    }
+}
+
+/// A line of a configuration as it may be shown: short, without control characters, and without the value of a key that sounds like a
+/// secret, which somebody may have written in the clear.
+pub(super) fn drawn_line(line: &str) -> String {
+    let shown: String = without_secrets(line)
+        .chars()
+        .map(|c| if c.is_control() { ' ' } else { c })
+        .collect();
+    if shown.chars().count() > MAX_DRAWN {
+        String::new()
+    } else {
+        shown.trim_end().to_owned()
+    }
+}
+
+const MAX_DRAWN: usize = 200;
+
+fn without_secrets(line: &str) -> String {
+    let mut seen = 0;
+    while let Some((key, value)) = line.get(seen..).and_then(|rest| rest.split_once(':')) {
+        let key_name = key
+            .rsplit(|c: char| !c.is_alphanumeric() && c != '_')
+            .find(|word| !word.is_empty());
+        let start = seen + key.len() + 1;
+        let value = value.trim_start().trim_start_matches(['"', '\'']);
+        let reference = value.is_empty() || value.starts_with("${") || value.starts_with('{') || value.starts_with('#');
+        if key_name.is_some_and(sounds_secret) && !reference {
+            return format!("{} [redacted]", line.get(..start).unwrap_or_default());
+        }
+        seen = start;
+    }
+    line.to_owned()
+}
+
+fn sounds_secret(key: &str) -> bool {
+    let key = key.to_ascii_lowercase();
+    ["secr", "passw", "token", "credential", "key"]
+        .iter()
+        .any(|word| key.contains(word))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_drawn_line_hides_what_sounds_like_a_secret() {
+        for (line, drawn) in [
+            ("  max_wait: 30s", "  max_wait: 30s"),
+            ("  lakefs_secrt: hunter2", "  lakefs_secrt: [redacted]"),
+            (
+                "{ access_key_id: \"AKIA\", secret_access_key: b }",
+                "{ access_key_id: [redacted]",
+            ),
+            (
+                "{ access_key_id: ${env:A}, secret_access_key: b }",
+                "{ access_key_id: ${env:A}, secret_access_key: [redacted]",
+            ),
+            (
+                "login: { secret_access_key: ${env:B} }",
+                "login: { secret_access_key: ${env:B} }",
+            ),
+            ("key: # comes below", "key: # comes below"),
+            ("a:\tb\u{1b}[31m", "a: b [31m"),
+        ] {
+            assert_eq!(drawn_line(line), drawn);
+        }
     }
 }

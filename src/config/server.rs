@@ -5,7 +5,7 @@ use std::time::Duration;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use super::types::{ByteSize, Period};
+use super::types::{self, ByteSize, Period};
 
 /// Threads, deadlines and sizes of the gateway's own server side.
 #[derive(Debug, Clone, PartialEq, Deserialize, JsonSchema)]
@@ -34,7 +34,8 @@ pub struct ServerConfig {
     /// How long a drain waits for requests under way.
     pub drain_timeout: Period,
     /// Networks whose `X-Forwarded-For` and `X-Forwarded-Proto` are believed.
-    #[schemars(with = "Vec<String>")]
+    #[serde(deserialize_with = "types::networks")]
+    #[schemars(with = "Vec<types::Network>")]
     pub trusted_proxies: Vec<ipnet::IpNet>,
 }
 

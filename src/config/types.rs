@@ -1,11 +1,12 @@
 //! Parsed scalars: a bad value fails at its own line, with what would have been right.
 
 use std::fmt;
+use std::net::SocketAddr;
 use std::str::FromStr;
 use std::time::Duration;
 
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
-use serde::{Deserialize, Deserializer, de::Error as _};
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _};
 use zeroize::Zeroizing;
 
 /// A secret: never printed, never serialized, wiped when dropped. In YAML only by reference: `${env:NAME}` or `${file:PATH}`.
@@ -37,10 +38,17 @@ impl<'de> Deserialize<'de> for Secret {
 }
 
 macro_rules! scalar {
-    ($name:ident, $inner:ty, $what:literal, $pattern:literal, $example:literal) => {
+    ($name:ident, $what:literal, $pattern:literal, $example:literal) => {
         impl<'de> Deserialize<'de> for $name {
             fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
                 String::deserialize(deserializer)?.parse().map_err(D::Error::custom)
+            }
+        }
+
+        // Only so that the schema can tell editors the defaults.
+        impl Serialize for $name {
+            fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+                serializer.collect_str(self)
             }
         }
 
@@ -74,17 +82,35 @@ impl FromStr for Period {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        humantime::parse_duration(text).map(Self).map_err(|_| {
-            format!(
-                "`{text}` is not a length of time: write a number with its unit, as in `250ms`, `30s`, `5m` or `20h`"
-            )
-        })
+        let wrong =
+            |why: &str| format!("`{text}` {why}: write a number with its unit, as in `250ms`, `30s`, `5m` or `20h`");
+        let period = humantime::parse_duration(text).map_err(|_| wrong("is not a length of time"))?;
+        if period > MAX_PERIOD {
+            return Err(wrong("is more than ten years"));
+        }
+        Ok(Self(period))
+    }
+}
+
+/// Far beyond any use, and short enough that no clock overflows.
+const MAX_PERIOD: Duration = Duration::from_secs(10 * 366 * 86_400);
+
+impl fmt::Display for Period {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let seconds = self.0.as_secs();
+        if self.0.subsec_nanos() != 0 || seconds == 0 {
+            return humantime::format_duration(self.0).fmt(f);
+        }
+        match (seconds % 3600, seconds % 60) {
+            (0, _) => write!(f, "{}h", seconds / 3600),
+            (_, 0) => write!(f, "{}m", seconds / 60),
+            _ => write!(f, "{seconds}s"),
+        }
     }
 }
 
 scalar!(
     Period,
-    Duration,
     "A length of time with its unit",
     r"^[0-9]+ *(ms|s|m|h|d).*$",
     "30s"
@@ -98,6 +124,19 @@ impl ByteSize {
     /// As a length in memory, at most what an address can hold.
     pub fn as_usize(self) -> usize {
         usize::try_from(self.0).unwrap_or(usize::MAX)
+    }
+}
+
+impl fmt::Display for ByteSize {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let units = [(1 << 40, "TiB"), (1 << 30, "GiB"), (1 << 20, "MiB"), (1 << 10, "KiB")];
+        match units
+            .into_iter()
+            .find(|(factor, _)| self.0 >= *factor && self.0.is_multiple_of(*factor))
+        {
+            Some((factor, unit)) => write!(f, "{}{unit}", self.0 / factor),
+            None => write!(f, "{}", self.0),
+        }
     }
 }
 
@@ -130,7 +169,6 @@ impl FromStr for ByteSize {
 
 scalar!(
     ByteSize,
-    u64,
     "A number of bytes with its unit",
     r"^[0-9]+ *(B|KiB|MiB|GiB|TiB|kB|KB|MB|GB)?$",
     "4MiB"
@@ -189,11 +227,75 @@ impl FromStr for HttpUrl {
 
 scalar!(
     HttpUrl,
-    String,
     "An http or https address without a path",
     r"^https?://[^/@]+/?$",
     "http://127.0.0.1:8000"
 );
+
+/// An IP address with its port: `127.0.0.1:8080`, `[::1]:8080`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Address(pub(super) SocketAddr);
+
+impl fmt::Display for Address {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+impl FromStr for Address {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let wrong = || format!("`{text}` is not an IP address with a port: write `127.0.0.1:8080` or `[::1]:8080`");
+        text.parse().map(Self).map_err(|_| wrong())
+    }
+}
+
+scalar!(
+    Address,
+    "An IP address with its port",
+    r"^(([0-9]{1,3}\.){3}[0-9]{1,3}|\[[0-9a-fA-F:.]+\]):[0-9]{1,5}$",
+    "127.0.0.1:8080"
+);
+
+/// Reads a key that is one address, for `serde(deserialize_with)`.
+pub(super) fn address<'de, D: Deserializer<'de>>(deserializer: D) -> Result<SocketAddr, D::Error> {
+    Address::deserialize(deserializer).map(|address| address.0)
+}
+
+/// A network of IP addresses: `10.0.0.0/8`, `fd00::/8`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Network(ipnet::IpNet);
+
+impl fmt::Display for Network {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+impl FromStr for Network {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let wrong = || {
+            format!("`{text}` is not a network: write `10.0.0.0/8` or `fd00::/8`, and `/32` or `/128` for one address")
+        };
+        text.parse().map(Self).map_err(|_| wrong())
+    }
+}
+
+scalar!(
+    Network,
+    "A network of IP addresses",
+    r"^[0-9a-fA-F:.]+/[0-9]{1,3}$",
+    "10.0.0.0/8"
+);
+
+/// Reads a key that is a list of networks, for `serde(deserialize_with)`.
+pub(super) fn networks<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<ipnet::IpNet>, D::Error> {
+    let networks = Vec::<Network>::deserialize(deserializer)?;
+    Ok(networks.into_iter().map(|network| network.0).collect())
+}
 
 #[cfg(test)]
 mod tests {
@@ -205,6 +307,19 @@ mod tests {
         assert_eq!("5".parse(), Ok(ByteSize(5)));
         assert!("5 parsecs".parse::<ByteSize>().is_err());
         assert!("99999999999TiB".parse::<ByteSize>().is_err());
+    }
+
+    #[test]
+    fn what_is_written_reads_back() {
+        for text in ["250ms", "30s", "5m", "20h", "90s", "0s"] {
+            let period: Period = text.parse().unwrap();
+            assert_eq!(period.to_string().parse(), Ok(period), "{text}");
+        }
+        for text in ["64KiB", "5", "1536KiB", "2GiB"] {
+            assert_eq!(text.parse::<ByteSize>().unwrap().to_string(), text);
+        }
+        assert!("11years".parse::<Period>().is_err());
+        assert!("30".parse::<Period>().is_err());
     }
 
     #[test]

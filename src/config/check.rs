@@ -1,0 +1,425 @@
+//! What no single key can tell: sections that do not fit together, values that are legal and make no sense, files that are not there.
+//!
+//! The patterns and parsers of single values are not judged here, unless only another crate can read them.
+
+use std::net::SocketAddr;
+use std::path::Path;
+use std::time::Duration;
+
+use super::problem::Problem;
+use super::types::{HttpUrl, Period};
+use super::{Config, UpstreamIdentity};
+
+/// A problem and the other keys that make it one.
+#[derive(Debug)]
+pub(super) struct Finding {
+    pub(super) problem: Problem,
+    others: &'static [&'static str],
+}
+
+impl Finding {
+    /// All keys that were looked at.
+    pub(super) fn keys(&self) -> impl Iterator<Item = &str> {
+        std::iter::once(self.problem.key.as_str()).chain(self.others.iter().copied())
+    }
+}
+
+/// Everything that is wrong across the sections of a configuration.
+pub(super) fn findings(config: &Config) -> Vec<Finding> {
+    let mut findings = Findings(Vec::new());
+    findings.addresses(config);
+    findings.identity(config);
+    findings.tls(config);
+    findings.domains(config);
+    findings.rules(config);
+    findings.numbers(config);
+    findings.periods(config);
+    findings.log(config);
+    findings.0
+}
+
+struct Findings(Vec<Finding>);
+
+impl Findings {
+    fn error(&mut self, key: impl Into<String>, message: impl Into<String>, remedy: impl Into<String>) {
+        self.among(&[], Problem::error(key, message, remedy));
+    }
+
+    fn warning(&mut self, key: impl Into<String>, message: impl Into<String>, remedy: impl Into<String>) {
+        self.among(&[], Problem::warning(key, message, remedy));
+    }
+
+    fn among(&mut self, others: &'static [&'static str], problem: Problem) {
+        self.0.push(Finding { problem, others });
+    }
+
+    fn addresses(&mut self, config: &Config) {
+        let listen = config.listen.addresses();
+        if listen.is_empty() {
+            self.error(
+                "listen",
+                "names no address",
+                "write `127.0.0.1:8080`, or take the key out",
+            );
+        }
+        for (index, address) in listen.iter().enumerate() {
+            let key = config.listen.key(index);
+            if listen.iter().take(index).any(|earlier| collide(*earlier, *address)) {
+                let message = format!("takes {address}, which another address of `listen` takes already");
+                self.error(key.clone(), message, "name each address and port once");
+            }
+            if collide(config.admin.listen, *address) {
+                let message = format!("takes {address}, which `admin.listen` takes too");
+                let problem = Problem::error(key.clone(), message, "give the admin listener a port of its own");
+                self.among(&["admin.listen"], problem);
+            }
+            if reaches(&config.upstream.url, *address) {
+                let message = format!("is {}, the gateway's own address {address}", config.upstream.url);
+                let problem = Problem::error(
+                    "upstream.url",
+                    message,
+                    "name lakeFS's address, or listen on another port",
+                );
+                self.among(&["listen"], problem);
+            }
+            if !address.ip().is_loopback() && config.auth.upstream == UpstreamIdentity::Passthrough {
+                let message = format!(
+                    "opens {address} to the network without TLS, and clients send their lakeFS keys through it"
+                );
+                let remedy = "put a TLS terminator in front and listen on the loopback address";
+                self.among(&["auth.upstream"], Problem::warning(key, message, remedy));
+            }
+        }
+        if reaches(&config.upstream.url, config.admin.listen) {
+            let message = format!("is {}, the gateway's own admin listener", config.upstream.url);
+            let problem = Problem::error("upstream.url", message, "name lakeFS's address");
+            self.among(&["admin.listen"], problem);
+        }
+        for (key, path) in [("admin.socket", &config.admin.socket)] {
+            if path.as_os_str().is_empty() {
+                self.error(key, "is empty", "name a file, or take the key out");
+            }
+        }
+    }
+
+    fn identity(&mut self, config: &Config) {
+        let auth = &config.auth;
+        if matches!(auth.upstream, UpstreamIdentity::Mint(_)) && auth.lakefs_secret.is_none() {
+            let problem = Problem::error(
+                "auth.upstream.mint",
+                "makes tokens with lakeFS's secret, and `auth.lakefs_secret` is not given",
+                "write `lakefs_secret: ${env:NAME}` below `auth`, with lakeFS's `auth.encrypt.secret_key`; or use `login`",
+            );
+            self.among(&["auth.lakefs_secret"], problem);
+        }
+        for (key, cookie) in [
+            ("auth.oidc_cookie", &auth.oidc_cookie),
+            ("auth.saml_cookie", &auth.saml_cookie),
+        ] {
+            if cookie.user_claim.is_empty() {
+                self.error(
+                    format!("{key}.user_claim"),
+                    "is empty",
+                    "name the claim that holds the user, or take the key out",
+                );
+            }
+        }
+        if auth.allow_setup {
+            self.warning(
+                "auth.allow_setup",
+                "lets anybody who reaches the gateway set a fresh lakeFS up, and take its first key",
+                "take it out once lakeFS is set up",
+            );
+        }
+    }
+
+    fn tls(&mut self, config: &Config) {
+        let tls = &config.upstream.tls;
+        match (&tls.certificate, &tls.key) {
+            (Some(_), None) => self.among(
+                &["upstream.tls.key"],
+                Problem::error(
+                    "upstream.tls.certificate",
+                    "has no key beside it",
+                    "write `key: ${file:PATH}` beside it",
+                ),
+            ),
+            (None, Some(_)) => self.among(
+                &["upstream.tls.certificate"],
+                Problem::error(
+                    "upstream.tls.key",
+                    "has no certificate beside it",
+                    "write `certificate: PATH` beside it",
+                ),
+            ),
+            _ => {}
+        }
+        for (key, path) in [
+            ("upstream.tls.ca", &tls.ca),
+            ("upstream.tls.certificate", &tls.certificate),
+        ] {
+            if let Some(Err(why)) = path.as_deref().map(|path| holds(path, "-----BEGIN CERTIFICATE-----")) {
+                self.error(key, why, "name a PEM file of certificates that the gateway may read");
+            }
+        }
+        if tls
+            .key
+            .as_ref()
+            .is_some_and(|key| !key.expose().contains("PRIVATE KEY-----"))
+        {
+            self.error(
+                "upstream.tls.key",
+                "is no private key in PEM form",
+                "refer to a file that holds `-----BEGIN PRIVATE KEY-----`",
+            );
+        }
+        if !config.upstream.url.secure && *tls != super::UpstreamTls::default() {
+            let problem = Problem::warning(
+                "upstream.tls",
+                "has no effect, because `upstream.url` is plain http",
+                "write `https://` there",
+            );
+            self.among(&["upstream.url"], problem);
+        }
+    }
+
+    fn domains(&mut self, config: &Config) {
+        for (index, domain) in config.upstream.s3_domains.iter().enumerate() {
+            let key = format!("upstream.s3_domains[{index}]");
+            if domain.is_empty() || domain.contains(['/', ':', '*', ' ']) {
+                self.error(
+                    key,
+                    format!("is `{domain}`, which is no host name"),
+                    "write the name alone, as lakeFS's `gateways.s3.domain_name`",
+                );
+            } else if let Some(url) = &config.public_url
+                && (url.host.eq_ignore_ascii_case(domain) || below(&url.host, domain))
+            {
+                let message = format!(
+                    "takes every request to {} for S3, and `public_url` says that browsers go there",
+                    url.host
+                );
+                let problem = Problem::error(key, message, "give S3 clients a host name of their own");
+                self.among(&["public_url"], problem);
+            }
+        }
+    }
+
+    fn rules(&mut self, config: &Config) {
+        let rules = &config.guard.rules;
+        for (index, rule) in rules.iter().enumerate() {
+            let key = |field: &str| format!("guard.rules[{index}].{field}");
+            let earlier = || rules.iter().take(index);
+            if rule.name.is_empty() || rule.name.len() > 100 || rule.name.contains(char::is_control) {
+                self.error(
+                    key("name"),
+                    "is no name",
+                    "write 1 to 100 characters on one line: refused clients read it",
+                );
+            } else if earlier().any(|other| other.name == rule.name) {
+                self.error(
+                    key("name"),
+                    format!("is `{}`, as an earlier rule's", rule.name),
+                    "give each rule a name of its own",
+                );
+            }
+            let same = |other: &&super::RuleConfig| {
+                (
+                    &other.repositories,
+                    &other.branches,
+                    other.preset,
+                    other.hard_reset,
+                    other.mode,
+                ) == (
+                    &rule.repositories,
+                    &rule.branches,
+                    rule.preset,
+                    rule.hard_reset,
+                    rule.mode,
+                )
+            };
+            if let Some(other) = earlier().find(same) {
+                let message = format!("refuses nothing that the rule `{}` does not refuse already", other.name);
+                self.warning(format!("guard.rules[{index}]"), message, "take one of the two out");
+            }
+            for (field, patterns) in [("repositories", &rule.repositories), ("branches", &rule.branches)] {
+                if patterns.is_empty() {
+                    self.error(
+                        key(field),
+                        "is empty, so the rule refuses nothing",
+                        "write a pattern: `*` is all of them",
+                    );
+                }
+            }
+        }
+    }
+
+    fn numbers(&mut self, config: &Config) {
+        let (limit, server) = (&config.limit, &config.server);
+        // The upper bounds are far above what a machine can hold, and below what semaphores and counters can.
+        for (key, number, least, most) in [
+            (
+                "limit.principal.requests_per_second",
+                limit.principal.requests_per_second as usize,
+                1,
+                1_000_000,
+            ),
+            ("limit.principal.burst", limit.principal.burst as usize, 1, 1_000_000),
+            ("limit.principal.in_flight", limit.principal.in_flight, 1, 1_000_000),
+            ("limit.upstream.in_flight", limit.upstream.in_flight, 1, 1_000_000),
+            ("limit.upstream.streams", limit.upstream.streams, 1, 1_000_000),
+            ("limit.max_waiting", limit.max_waiting, 0, 1_000_000),
+            (
+                "auth.failed_logins_per_minute",
+                config.auth.failed_logins_per_minute as usize,
+                1,
+                1_000_000,
+            ),
+            ("uploads.max_records", config.uploads.max_records, 1, 100_000_000),
+            (
+                "upstream.max_idle_connections",
+                config.upstream.max_idle_connections,
+                0,
+                100_000,
+            ),
+            ("server.threads", server.threads, 0, 1024),
+            ("server.max_connections", server.max_connections, 1, 1_000_000),
+            ("server.max_headers", server.max_headers, 10, 10_000),
+        ] {
+            if number < least {
+                self.error(
+                    key,
+                    format!("is {number}, which is too small"),
+                    format!("write {least} or more"),
+                );
+            } else if number > most {
+                self.error(
+                    key,
+                    format!("is {number}, which is too large"),
+                    format!("write {most} or less"),
+                );
+            }
+        }
+        // hyper's buffer for a head has 8 KiB at least.
+        for (key, size, least, least_text) in [
+            ("server.max_header_size", server.max_header_size, 8 << 10, "8KiB"),
+            ("server.inspected_body", server.inspected_body, 1 << 10, "1KiB"),
+        ] {
+            if size.0 < least {
+                self.error(
+                    key,
+                    format!("is {size}, which is too small"),
+                    format!("write {least_text} or more"),
+                );
+            } else if size.0 > 1 << 30 {
+                self.error(key, format!("is {size}, which is too large"), "write 1GiB or less");
+            }
+        }
+        if server.inspected_bodies < server.inspected_body {
+            let message = format!(
+                "is {}, less than the one body that `server.inspected_body` allows",
+                server.inspected_bodies
+            );
+            let problem = Problem::error(
+                "server.inspected_bodies",
+                message,
+                format!("write {} or more", server.inspected_body),
+            );
+            self.among(&["server.inspected_body"], problem);
+        }
+    }
+
+    fn periods(&mut self, config: &Config) {
+        const DAY: Duration = Duration::from_secs(86_400);
+        let (upstream, server) = (&config.upstream, &config.server);
+        for (key, period) in [
+            ("upstream.connect_timeout", upstream.connect_timeout),
+            ("upstream.response_timeout", upstream.response_timeout),
+            ("upstream.idle_timeout", upstream.idle_timeout),
+            ("upstream.keep_alive", upstream.keep_alive),
+            ("server.header_timeout", server.header_timeout),
+            ("server.keep_alive", server.keep_alive),
+            ("server.idle_timeout", server.idle_timeout),
+            ("server.inspected_timeout", server.inspected_timeout),
+            ("auth.oidc_cookie.max_age", config.auth.oidc_cookie.max_age),
+            ("auth.saml_cookie.max_age", config.auth.saml_cookie.max_age),
+            ("uploads.abandoned_after", config.uploads.abandoned_after),
+            ("uploads.retention", config.uploads.retention),
+        ] {
+            if period.0.is_zero() {
+                self.error(key, "is no time at all", "write a length of time, as in `30s`");
+            }
+        }
+        if config.uploads.abandoned_after > Period(DAY) {
+            let message = format!(
+                "is {}, and lakeFS forgets an upload's address after 24h",
+                config.uploads.abandoned_after
+            );
+            self.error("uploads.abandoned_after", message, "write 24h or less");
+        }
+        if config.auth.proof_ttl > Period(Duration::from_secs(300)) {
+            let message = format!(
+                "is {}: so long does a credential that lakeFS has revoked still pass",
+                config.auth.proof_ttl
+            );
+            self.warning("auth.proof_ttl", message, "write 5m or less");
+        }
+        if let UpstreamIdentity::Mint(mint) = &config.auth.upstream
+            && !(Period(Duration::from_secs(10))..=Period(DAY)).contains(&mint.lifetime)
+        {
+            let message = format!("is {}", mint.lifetime);
+            self.error(
+                "auth.upstream.mint.lifetime",
+                message,
+                "write something between 10s and 24h; minutes are enough",
+            );
+        }
+    }
+
+    fn log(&mut self, config: &Config) {
+        if let Err(error) = tracing_subscriber::EnvFilter::try_new(&config.log.filter) {
+            self.error(
+                "log.filter",
+                format!("is no filter: {error}"),
+                "write a level, or directives as in `info,lakegate::limit=debug`",
+            );
+        }
+    }
+}
+
+/// Whether two listeners cannot both have their address.
+fn collide(one: SocketAddr, other: SocketAddr) -> bool {
+    let (a, b) = (one.ip(), other.ip());
+    // `[::]` takes IPv4 as well, on a machine as it comes.
+    let wide = |ip: std::net::IpAddr, of: std::net::IpAddr| ip.is_unspecified() && (ip.is_ipv6() || of.is_ipv4());
+    one.port() == other.port() && one.port() != 0 && (a == b || wide(a, b) || wide(b, a))
+}
+
+/// Whether a connection to `url` would arrive at a listener on `address` of this machine.
+fn reaches(url: &HttpUrl, address: SocketAddr) -> bool {
+    let host = url.host.trim_start_matches('[').trim_end_matches(']');
+    let local = match host.parse::<std::net::IpAddr>() {
+        Ok(ip) => ip == address.ip() || (address.ip().is_unspecified() && ip.is_loopback()),
+        Err(_) => {
+            host.eq_ignore_ascii_case("localhost") && (address.ip().is_loopback() || address.ip().is_unspecified())
+        }
+    };
+    local && url.port == address.port()
+}
+
+/// Whether `host` is a subdomain of `domain`.
+fn below(host: &str, domain: &str) -> bool {
+    let (host, domain) = (host.to_ascii_lowercase(), domain.to_ascii_lowercase());
+    host.strip_suffix(&domain).is_some_and(|name| name.ends_with('.'))
+}
+
+/// Whether a file can be read and holds `mark`.
+fn holds(path: &Path, mark: &str) -> Result<(), String> {
+    let name = path.display();
+    let text = super::load::read(path).map_err(|why| format!("names `{name}`, which {why}"))?;
+    if text.contains(mark) {
+        Ok(())
+    } else {
+        Err(format!("names `{name}`, which holds no certificate"))
+    }
+}
