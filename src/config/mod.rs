@@ -16,6 +16,7 @@ mod limit;
 mod listen;
 mod log;
 mod problem;
+pub mod reload;
 mod server;
 mod shape;
 mod store;
