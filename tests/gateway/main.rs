@@ -4,3 +4,7 @@
 
 #[cfg(test)]
 mod house;
+#[cfg(test)]
+mod server;
+#[cfg(test)]
+mod support;

@@ -1,0 +1,87 @@
+//! The acceptor: takes new connections from one listener and hands each to the data thread that has the fewest.
+//!
+//! One acceptor and not a listener a thread: SO_REUSEPORT spreads a few connections unevenly and resets those that wait on a listener
+//! that closes.
+
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::net::TcpListener;
+use tokio::sync::Semaphore;
+use tokio::time::sleep;
+
+use super::drain::Drain;
+use super::thread::{Accepted, DataThread, Seat};
+use crate::observe::Metrics;
+
+/// How long the acceptor rests after an error of the system (no file descriptors left, no memory): first, and at most.
+const REST_MIN: Duration = Duration::from_millis(10);
+const REST_MAX: Duration = Duration::from_secs(1);
+
+pub(super) struct Acceptor {
+    pub(super) listener: TcpListener,
+    pub(super) threads: Arc<[DataThread]>,
+    pub(super) seats: Arc<Semaphore>,
+    pub(super) metrics: Arc<Metrics>,
+    pub(super) drain: Drain,
+}
+
+impl Acceptor {
+    /// Accepts until the drain begins, then closes the listener.
+    pub(super) async fn run(mut self) {
+        let mut drain = self.drain.clone();
+        tokio::select! {
+            biased;
+            () = drain.begun() => {}
+            () = self.accept_all() => {}
+        }
+    }
+
+    async fn accept_all(&mut self) {
+        let mut rest = REST_MIN;
+        loop {
+            // Nobody is accepted who has no seat: beyond `server.max_connections` the system's own queue is where they wait.
+            let permit = match Arc::clone(&self.seats).try_acquire_owned() {
+                Ok(permit) => permit,
+                Err(_) => {
+                    tracing::warn!("server.max_connections are open: new connections wait");
+                    let Ok(permit) = Arc::clone(&self.seats).acquire_owned().await else {
+                        return;
+                    };
+                    permit
+                }
+            };
+            let Some(thread) = self.threads.iter().min_by_key(|thread| thread.load()) else {
+                return;
+            };
+            match self
+                .listener
+                .accept()
+                .await
+                .and_then(|(stream, peer)| Ok((stream.into_std()?, peer)))
+            {
+                Ok((stream, peer)) => {
+                    rest = REST_MIN;
+                    let seat = Seat::new(permit, thread, &self.metrics);
+                    thread.hand(Accepted { stream, peer, seat });
+                }
+                Err(error) if is_the_peers(&error) => {}
+                Err(error) => {
+                    tracing::error!(%error, rest_ms = rest.as_millis() as u64, "cannot accept connections");
+                    sleep(rest).await;
+                    rest = (rest * 2).min(REST_MAX);
+                }
+            }
+        }
+    }
+}
+
+/// Whether only this one connection failed: its client was gone before it was accepted.
+fn is_the_peers(error: &io::Error) -> bool {
+    use io::ErrorKind::{ConnectionAborted, ConnectionRefused, ConnectionReset, Interrupted};
+    matches!(
+        error.kind(),
+        ConnectionAborted | ConnectionRefused | ConnectionReset | Interrupted
+    )
+}

@@ -1,0 +1,4 @@
+//! What the tests share: a raw client, a scripted raw lakeFS, and a data plane on a free port.
+
+pub(crate) mod plane;
+pub(crate) mod raw;
