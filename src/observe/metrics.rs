@@ -30,6 +30,13 @@ pub struct RefusalLabels {
     pub mode: &'static str,
 }
 
+/// What a wait that shadow mode did not impose is counted by.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct ReasonLabels {
+    /// Reason code.
+    pub reason: &'static str,
+}
+
 /// What a step of a multipart upload is counted by.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 pub struct UploadLabels {
@@ -83,6 +90,8 @@ metrics! {
     request_seconds: Histogram = "request_duration_seconds", seconds();
     /// Seconds a request waited for its share, turn and slot.
     queue_seconds: Histogram = "queue_duration_seconds", seconds();
+    /// Waits that limits in shadow mode would have imposed.
+    shadow_waits: Family<ReasonLabels, Counter> = "shadow_waits", Family::default();
     /// Requests waiting for a turn now.
     waiting: Gauge = "waiting", Gauge::default();
     /// Requests on their way now.
