@@ -1,1 +1,148 @@
-//! (to come)
+//! Limit: clients wait a fair turn instead of meeting "too many requests".
+//!
+//! A request takes its principal's share (`share`), then the turn on the branch it moves (`turn`), then a slot of the upstream (`slot`),
+//! and waits for each, in line, `max_wait` in all (`queue`). Nobody holds a slot, or a place among its principal's requests on their way,
+//! while it waits for a turn: reads never wait for a branch. [`State`] lives on when the configuration is reloaded.
+
+pub mod plan;
+pub mod slot;
+
+mod admit;
+mod bucket;
+mod clock;
+mod gate;
+mod queue;
+mod share;
+#[cfg(test)]
+mod tests;
+mod turn;
+
+use std::sync::Arc;
+
+use http::StatusCode;
+use hyper::ext::ReasonPhrase;
+use tracing::Instrument as _;
+
+use crate::config::{LimitConfig, Mode, RuleMode, UpstreamLimit};
+use crate::exchange::step::Inner;
+use crate::exchange::{Context, Next, Rejection, Request, Response, Step};
+use crate::lakefs::Protocol;
+use crate::observe::Metrics;
+
+pub use bucket::Rate;
+pub use plan::Plan;
+pub use slot::Slot;
+
+use queue::Queue;
+use share::Shares;
+use slot::Slots;
+use turn::Turns;
+
+/// What lives on when the configuration changes: who has used what, who has a turn, who waits.
+#[derive(Debug)]
+pub struct State {
+    shares: Shares,
+    turns: Arc<Turns>,
+    slots: Slots,
+    queue: Queue,
+    metrics: Arc<Metrics>,
+}
+
+impl State {
+    /// Nobody has used anything yet.
+    pub fn new(metrics: Arc<Metrics>) -> Self {
+        Self {
+            shares: Shares::new(),
+            turns: Arc::default(),
+            slots: Slots::new(&UpstreamLimit::default()),
+            queue: Queue::new(Arc::clone(&metrics)),
+            metrics,
+        }
+    }
+
+    /// How many requests wait now.
+    pub fn waiting(&self) -> usize {
+        self.queue.waiting()
+    }
+
+    /// How many principals have a share: those that used anything lately.
+    pub fn principals(&self) -> usize {
+        self.shares.len()
+    }
+
+    /// On how many branches somebody has a turn.
+    pub fn branches(&self) -> usize {
+        self.turns.branches()
+    }
+}
+
+/// The limit layer.
+#[derive(Debug)]
+pub struct Limit {
+    config: LimitConfig,
+    enforced: bool,
+    too_many: StatusCode,
+    state: Arc<State>,
+}
+
+impl Limit {
+    /// Puts the sizes and rates of `config` into force, for requests under way too: `state` is what they share.
+    pub fn new(config: &LimitConfig, mode: Mode, state: Arc<State>) -> Self {
+        state.slots.resize(&config.upstream);
+        Self {
+            enforced: mode == Mode::Enforce && config.mode == RuleMode::Enforce,
+            too_many: StatusCode::from_u16(config.too_many_status).unwrap_or(StatusCode::TOO_MANY_REQUESTS),
+            config: config.clone(),
+            state,
+        }
+    }
+}
+
+impl Step for Limit {
+    async fn call<S: Inner>(&self, request: Request, next: Next<S>) -> Response {
+        let context = Context::of(&request);
+        let method = request.method().clone();
+        let Some(classified) = context.classified() else {
+            tracing::error!(request.id = %context.id(), "a request came to the limits unclassified");
+            return Rejection::Internal.respond(&context, &method);
+        };
+        let plan = Plan::of(classified, request.body().is_complete(), &self.config);
+        let admitted = if self.enforced {
+            match self.admit(&plan, &context).await {
+                Ok(admitted) => admitted,
+                Err(rejection) => return rejection.respond(&context, &method),
+            }
+        } else {
+            self.admit_in_shadow(&plan, &context)
+        };
+        let slot = plan.slot;
+        let run = async move {
+            let response = next.run(request).await;
+            admitted.release(response, slot)
+        };
+        let mut response = if plan.outlives_client {
+            // hyper drops this future when the client leaves; the task goes on, and its answer ends the turn.
+            match tokio::spawn(run.in_current_span()).await {
+                Ok(response) => response,
+                Err(error) => match error.try_into_panic() {
+                    Ok(panic) => std::panic::resume_unwind(panic),
+                    Err(_) => Rejection::Internal.respond(&context, &method),
+                },
+            }
+        } else {
+            run.await
+        };
+        if classified.protocol == Protocol::Rest {
+            one_too_many(&mut response, self.too_many);
+        }
+        response
+    }
+}
+
+/// lakeFS's words for "too many" changed over time: 423 on old servers (420 in their documents), now 429. Clients get one of them.
+fn one_too_many(response: &mut Response, too_many: StatusCode) {
+    if matches!(response.status().as_u16(), 420 | 423 | 429) && response.status() != too_many {
+        *response.status_mut() = too_many;
+        response.extensions_mut().remove::<ReasonPhrase>();
+    }
+}

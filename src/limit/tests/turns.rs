@@ -1,0 +1,160 @@
+//! Turns: movers one at a time, whoever leaves or fails, and nobody else waits for them.
+
+use super::*;
+
+#[tokio::test(start_paused = true)]
+async fn fifty_committers_on_one_branch_never_overlap_and_all_finish_in_order() {
+    let world = World::new(|config| config.max_wait = Period(Duration::from_secs(60)));
+    let mut sent = Vec::new();
+    for name in 0..50 {
+        sent.push(world.send(named(commit("main"), name)));
+        settle().await;
+    }
+    for answer in sent {
+        assert_eq!(answer.await.unwrap().status(), 200);
+    }
+    assert_eq!(world.lakefs.most.load(Ordering::SeqCst), 1);
+    let names: Vec<String> = (0..50).map(|name| name.to_string()).collect();
+    assert_eq!(world.lakefs.came(), names);
+    world.assert_idle();
+}
+
+#[tokio::test(start_paused = true)]
+async fn movers_of_all_kinds_share_the_turn_and_other_branches_do_not() {
+    let world = World::new(|_| {});
+    let kinds = [
+        Operation::MergeIntoBranch,
+        Operation::HardResetBranch,
+        Operation::RevertBranch,
+        Operation::DeleteBranch,
+    ];
+    let on_main = kinds.map(|operation| world.send(request(operation, "main", "alice", Protocol::Rest)));
+    let elsewhere = world.send(commit("dev"));
+    assert_eq!(elsewhere.await.unwrap().took, WORK);
+    for answer in on_main {
+        answer.await.unwrap();
+    }
+    assert_eq!(world.lakefs.most.load(Ordering::SeqCst), 2);
+    let off = World::new(|config| config.branch = crate::config::BranchTurns::Off);
+    let sent = [off.send(commit("main")), off.send(commit("main"))];
+    for answer in sent {
+        assert_eq!(answer.await.unwrap().took, WORK);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn reads_and_staged_writes_never_wait_for_a_turn() {
+    // Three at a time for one principal: committers that wait for their turn do not use up the places of its reads.
+    let world = World::new(|config| config.principal.in_flight = 3);
+    let commits: Vec<_> = (0..20).map(|_| world.send(commit("main"))).collect();
+    settle().await;
+    let upload = request(Operation::LinkPhysicalAddress, "main", "alice", Protocol::Rest);
+    for other in [world.send(read()), world.send(upload)] {
+        assert_eq!(other.await.unwrap().took, WORK);
+    }
+    for answer in commits {
+        assert_eq!(answer.await.unwrap().status(), 200);
+    }
+    world.assert_idle();
+}
+
+#[tokio::test(start_paused = true)]
+async fn nobody_holds_a_slot_while_waiting_for_a_turn() {
+    let world = World::new(|config| config.upstream.in_flight = 2);
+    let commits: Vec<_> = (0..5).map(|_| world.send(commit("main"))).collect();
+    settle().await;
+    assert_eq!(world.send(commit("dev")).await.unwrap().took, WORK);
+    for answer in commits {
+        answer.await.unwrap();
+    }
+    world.assert_idle();
+}
+
+#[tokio::test(start_paused = true)]
+async fn only_so_many_may_wait_at_a_time() {
+    let world = World::new(|config| config.max_waiting = 2);
+    let mut sent = Vec::new();
+    for _ in 0..4 {
+        sent.push(world.send(commit("main")));
+        settle().await;
+    }
+    let answer = sent.pop().unwrap().await.unwrap();
+    assert_eq!(
+        (answer.status(), answer.reason(), answer.took),
+        (503, "branch-busy", Duration::ZERO)
+    );
+    assert!((2..=4).contains(&answer.retry_after()));
+    for answer in sent {
+        assert_eq!(answer.await.unwrap().status(), 200);
+    }
+    world.assert_idle();
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_turn_or_slot_that_does_not_come_in_time_is_told_as_busy() {
+    let short = |config: &mut LimitConfig| config.max_wait = Period(WORK / 2);
+    let world = World::new(short);
+    let first = world.send(commit("main"));
+    settle().await;
+    let second = world.send(commit("main")).await.unwrap();
+    assert_eq!(
+        (second.status(), second.reason(), second.took),
+        (503, "branch-busy", WORK / 2)
+    );
+    assert_eq!(second.context.facts().queued, WORK / 2);
+    assert_eq!(first.await.unwrap().status(), 200);
+    world.assert_idle();
+
+    let world = World::new(|config| {
+        short(config);
+        config.upstream.in_flight = 1;
+    });
+    let first = world.send(read());
+    settle().await;
+    let second = world.send(read()).await.unwrap();
+    assert_eq!((second.status(), second.reason()), (503, "upstream-busy"));
+    assert_eq!(first.await.unwrap().status(), 200);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_commit_whose_client_leaves_goes_on_and_its_answer_ends_the_turn() {
+    let world = World::new(|_| {});
+    let left = world.send(commit("main"));
+    settle().await;
+    left.abort();
+    assert!(left.await.is_err());
+    assert_eq!(world.lakefs.running.load(Ordering::SeqCst), 1);
+    let next = world.send(commit("main")).await.unwrap();
+    assert_eq!(
+        next.took,
+        WORK * 2,
+        "the turn is the first one's until it has its answer"
+    );
+    assert_eq!(world.lakefs.done.load(Ordering::SeqCst), 2);
+    world.assert_idle();
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_read_or_an_unfinished_upload_whose_client_leaves_is_given_up() {
+    let world = World::new(|_| {});
+    let mut upload = request(Operation::UploadObject, "main", "alice", Protocol::Rest);
+    *upload.body_mut() = endless();
+    for request in [read(), upload] {
+        let left = world.send(request);
+        settle().await;
+        left.abort();
+        assert!(left.await.is_err());
+        assert_eq!(world.lakefs.running.load(Ordering::SeqCst), 0);
+        world.assert_idle();
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn permits_come_back_after_faults() {
+    let world = World::new(|config| config.upstream.in_flight = 1);
+    for request in [commit("main"), read()] {
+        assert!(world.send(named(request, "faulty")).await.unwrap_err().is_panic());
+        world.assert_idle();
+        assert_eq!(world.send(commit("main")).await.unwrap().took, WORK);
+    }
+}
