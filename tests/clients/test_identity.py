@@ -159,3 +159,18 @@ def test_metrics_and_profiles_of_lakefs_are_closed(gateway):
     for path in ("/metrics", "/_pprof/", "/_pprof/heap"):
         answer = raw.send(gateway.url, "GET", path)
         assert (answer.status, answer.header("X-Lakegate-Reason")) == (403, "closed"), path
+
+
+@pytest.mark.scripted
+@pytest.mark.gateway
+def test_lakefs_sees_one_bearer_and_nothing_that_the_client_sent(front, scheme, back, repository):
+    headers = clients.credential(scheme, back)[1]
+    if "Cookie" not in headers:
+        headers |= {"Cookie": "internal_auth_session=left-over; oidc_auth_session=left-over; saml_auth_session=left-over; theme=dark"}
+    assert raw.send(front.url, "GET", f"/api/v1/repositories/{repository}?from=client", headers=headers).status == 200
+    seen = [request for request in back.received("getRepository") if request["target"].endswith("from=client")][-1]
+    if front.upstream == "passthrough":
+        assert (seen["authorization"] is None) == ("Authorization" not in headers)
+    else:
+        assert seen["authorization"]["scheme"] == "Bearer"
+        assert not {"internal_auth_session", "oidc_auth_session", "saml_auth_session"} & set(seen["cookies"])

@@ -55,7 +55,7 @@ def test_an_uploads_life_is_in_the_ledger(gateway, scheme, back, repository):
         told = found[upload.upload_id]
         assert (told["repository"], told["branch"], told["path"], told["state"]) == (repository, "work", upload.path, state)
         assert told["principal"] == "admin"
-    assert found[done.upload_id]["size_bytes"] == 5_242_883
+    assert found[done.upload_id]["bytes"] == 5_242_883
 
 
 def test_an_uploads_steps_are_in_the_log(gateway, back, repository):

@@ -61,11 +61,16 @@ class Back:
                 admin.branches.create_branch(name, lakefs_sdk.BranchCreation(name=branch, source="main"))
         return name
 
+    def received(self, operation):
+        """What arrived at the sandbox for an operation, oldest first; credentials only by their kind."""
+        answer = raw.send(self.url, "GET", "/_sandbox/requests")
+        return [request for request in answer.json() if request["operation"] == operation]
+
     def script(self, operation, status, body, headers=None, times=1):
         """Lets the sandbox answer the next calls of an operation so."""
-        rule = {"operation": operation, "status": status, "body": body, "headers": headers or {}, "times": times}
-        answer = raw.send(self.url, "POST", "/_sandbox/script", body=rule)
-        assert answer.status in (200, 201, 204), answer
+        scripted = {"operation": operation, "status": status, "body": body, "headers": headers or {}, "times": times}
+        answer = raw.send(self.url, "POST", "/_sandbox/script", body=scripted)
+        assert answer.status == 204, answer
 
 
 class Gateway(process.Process):
@@ -132,6 +137,15 @@ class Direct:
 
     def __init__(self, back):
         self.back, self.url, self.upstream = back, back.url, "direct"
+
+
+def start_sandbox(folder):
+    """A sandbox of our own, and its process."""
+    (port,) = process.free_ports(1)
+    url = f"http://127.0.0.1:{port}"
+    running = process.Process("sandbox", ["sandbox", "--listen", f"127.0.0.1:{port}"], folder)
+    running.wait_until(f"{url}/_health")
+    return Back("sandbox", url, "AKIAIOSFODNN7EXAMPLE", "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY", "THIS_MUST_BE_CHANGED_IN_PRODUCTION", "s3://sandbox"), running
 
 
 def live_from_environment():
