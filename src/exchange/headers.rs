@@ -11,18 +11,8 @@ pub const RULE: HeaderName = HeaderName::from_static("x-lakegate-rule");
 /// The id of a request: lakeFS's own on forwarded answers, the gateway's on its refusals.
 pub const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
-const HOP_BY_HOP: [HeaderName; 8] = [
-    header::CONNECTION,
-    HeaderName::from_static("keep-alive"),
-    HeaderName::from_static("proxy-connection"),
-    header::PROXY_AUTHENTICATE,
-    header::PROXY_AUTHORIZATION,
-    header::TE,
-    header::TRANSFER_ENCODING,
-    header::UPGRADE,
-];
-
-/// Removes what ends at this hop: the fixed names, and whatever `Connection` nominates, but never a header in `kept`.
+/// Removes what ends at this hop: the fixed names, and whatever `Connection` nominates, but never a header in `kept`. The order of the
+/// others stays.
 pub fn strip_hop_by_hop(headers: &mut HeaderMap, kept: &[HeaderName]) {
     let nominated: Vec<HeaderName> = headers
         .get_all(header::CONNECTION)
@@ -32,8 +22,39 @@ pub fn strip_hop_by_hop(headers: &mut HeaderMap, kept: &[HeaderName]) {
         .filter_map(|name| HeaderName::from_bytes(name.trim().as_bytes()).ok())
         .filter(|name| !kept.contains(name))
         .collect();
-    for name in nominated.iter().chain(&HOP_BY_HOP) {
-        headers.remove(name);
+    retain(headers, |name| !ends_here(name) && !nominated.contains(name));
+}
+
+fn ends_here(name: &HeaderName) -> bool {
+    matches!(
+        name.as_str(),
+        "connection"
+            | "keep-alive"
+            | "proxy-connection"
+            | "proxy-authenticate"
+            | "proxy-authorization"
+            | "te"
+            | "transfer-encoding"
+            | "upgrade"
+    )
+}
+
+/// Keeps the headers whose name passes, in their order (`HeaderMap::remove` would move the last one into the gap).
+pub fn retain(headers: &mut HeaderMap, keep: impl Fn(&HeaderName) -> bool) {
+    if headers.keys().all(&keep) {
+        return;
+    }
+    let all = std::mem::take(headers);
+    headers.reserve(all.keys_len());
+    let mut current = None;
+    for (name, value) in all {
+        // A repeated header comes with its name once.
+        if let Some(name) = name {
+            current = keep(&name).then_some(name);
+        }
+        if let Some(name) = &current {
+            headers.append(name, value);
+        }
     }
 }
 
@@ -65,5 +86,27 @@ mod tests {
         strip_hop_by_hop(&mut headers, &[header::HOST, header::AUTHORIZATION]);
         assert_eq!(headers.keys().map(HeaderName::as_str).collect::<Vec<_>>().len(), 2);
         assert!(headers.contains_key(header::HOST) && headers.contains_key(header::AUTHORIZATION));
+    }
+
+    #[test]
+    fn what_is_kept_keeps_its_order_and_its_repetitions() {
+        let mut headers = HeaderMap::new();
+        for (name, value) in [
+            ("a", "1"),
+            ("connection", "x"),
+            ("b", "2"),
+            ("x", "gone"),
+            ("a", "3"),
+            ("te", "trailers"),
+            ("c", "4"),
+        ] {
+            headers.append(name, HeaderValue::from_static(value));
+        }
+        strip_hop_by_hop(&mut headers, &[]);
+        let left: Vec<_> = headers
+            .iter()
+            .map(|(name, value)| (name.as_str(), value.to_str().unwrap()))
+            .collect();
+        assert_eq!(left, [("a", "1"), ("a", "3"), ("b", "2"), ("c", "4")]);
     }
 }

@@ -3,6 +3,7 @@
 //! Request, response and body types, the [`Context`] that layers write facts into, the one Layer + Service pair ([`step`]), header rules,
 //! and [`Rejection`], the only place that chooses a status code. No feature logic here.
 
+pub mod alarm;
 pub mod body;
 pub mod classify;
 pub mod context;
