@@ -1,1 +1,302 @@
-//! (to come)
+//! The bottom of the stack: sends a request to lakeFS and streams its answer back. The only place that speaks to lakeFS for a client.
+//!
+//! `rewrite` says what changes on the way, [`Pools`] keep connections, `upload` and `answer` are the bodies of both directions. Whether a
+//! request may go at all was decided above.
+
+mod answer;
+mod pool;
+mod rewrite;
+mod upload;
+
+use std::convert::Infallible;
+use std::error::Error;
+use std::fmt::Write;
+use std::sync::Arc;
+use std::task::{Context as TaskContext, Poll};
+use std::time::Duration;
+
+use http::header::HeaderMap;
+use hyper::body::Incoming;
+use hyper::client::conn::{TrySendError, http1};
+use hyper_util::rt::TokioIo;
+use tokio::time::{Instant, sleep, timeout};
+use tower::Service;
+
+use crate::config::UpstreamConfig;
+use crate::exchange::alarm::Alarm;
+use crate::exchange::step::Answer as Answered;
+use crate::exchange::{Body, Connection, Context, Rejection, Request, Response, headers};
+use crate::lakefs::Operation;
+use crate::lakefs_client::{DialError, Dialer};
+use crate::observe::Metrics;
+use answer::{Answer, Answering, Times};
+pub use pool::Pools;
+use pool::{Lease, Pool};
+use upload::{Fault, Progress, Stalled, Upload};
+
+/// How long to wait before lakeFS is dialled again: first, and at most.
+const REDIAL_MIN: Duration = Duration::from_millis(25);
+const REDIAL_MAX: Duration = Duration::from_secs(1);
+/// The most header lines of an answer: user metadata comes as headers.
+const MAX_HEADERS: usize = 256;
+
+/// The service at the bottom of the stack; cheap to clone.
+#[derive(Debug, Clone)]
+pub struct Upstream(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    dialer: Arc<Dialer>,
+    pools: Arc<Pools>,
+    metrics: Arc<Metrics>,
+    patience: Duration,
+    response_timeout: Duration,
+    times: Times,
+    expose_metrics: bool,
+    expose_pprof: bool,
+}
+
+impl Upstream {
+    /// `patience` is how long a request waits for a lakeFS that cannot be reached (`limit.max_wait`): nothing of it was sent, so any may.
+    pub fn new(
+        config: &UpstreamConfig,
+        patience: Duration,
+        dialer: Arc<Dialer>,
+        pools: Arc<Pools>,
+        metrics: Arc<Metrics>,
+    ) -> Self {
+        Self(Arc::new(Inner {
+            dialer,
+            pools,
+            metrics,
+            patience,
+            response_timeout: config.response_timeout.0,
+            times: Times {
+                idle_timeout: config.idle_timeout.0,
+                keep_alive: config.keep_alive.0,
+                max_idle: config.max_idle_connections,
+            },
+            expose_metrics: config.expose_metrics,
+            expose_pprof: config.expose_pprof,
+        }))
+    }
+}
+
+impl Service<Request> for Upstream {
+    type Response = Response;
+    type Error = Infallible;
+    type Future = Answered;
+
+    fn poll_ready(&mut self, _: &mut TaskContext<'_>) -> Poll<Result<(), Infallible>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, request: Request) -> Answered {
+        let inner = Arc::clone(&self.0);
+        Box::pin(async move {
+            let (context, method) = (Context::of(&request), request.method().clone());
+            Ok(match inner.forward(request, &context).await {
+                Ok(response) => response,
+                Err(rejection) => rejection.respond(&context, &method),
+            })
+        })
+    }
+}
+
+impl Inner {
+    async fn forward(&self, request: Request, context: &Context) -> Result<Response, Rejection> {
+        self.open(context)?;
+        let core = request
+            .extensions()
+            .get::<Connection>()
+            .map_or(0, |connection| connection.core);
+        let pool = self.pools.of(core);
+        let (mut head, body) = request.into_parts();
+        rewrite::request(&mut head, &body, context.client());
+        context.facts().decision = Some("forwarded");
+        let (upload, progress) = Upload::new(body);
+        let request = http::Request::from_parts(head, upload);
+        let (lease, response) = self.send(request, pool, progress.as_deref(), context).await?;
+        let answering = Answering {
+            lease,
+            pool: Arc::clone(pool),
+            times: self.times,
+            progress,
+        };
+        accept(response, answering, context)
+    }
+
+    /// Some of lakeFS's endpoints are served without credentials and tell too much.
+    fn open(&self, context: &Context) -> Result<(), Rejection> {
+        match context.classified().map(|classified| classified.operation) {
+            Some(Operation::Metrics) if !self.expose_metrics => Err(Rejection::Closed("/metrics of lakeFS")),
+            Some(Operation::Pprof) if !self.expose_pprof => Err(Rejection::Closed("/_pprof of lakeFS")),
+            _ => Ok(()),
+        }
+    }
+
+    /// Sends a request once. Only one that a connection closed upon before anything of it was written is given to another connection.
+    async fn send(
+        &self,
+        mut request: http::Request<Upload>,
+        pool: &Arc<Pool>,
+        progress: Option<&Progress>,
+        context: &Context,
+    ) -> Result<(Lease, http::Response<Incoming>), Rejection> {
+        let mut patience = Patience::new(self.patience);
+        loop {
+            let (mut lease, reused) = match pool.take(&self.dialer) {
+                Some(lease) => (lease, true),
+                None => (self.dial(&mut patience).await?, false),
+            };
+            let begun = Instant::now();
+            let sending = lease.sender.try_send_request(request);
+            let sent = match progress {
+                Some(progress) => {
+                    progress
+                        .watch(self.times.idle_timeout, self.response_timeout, sending)
+                        .await
+                }
+                None => timeout(self.response_timeout, sending).await.map_err(|_| Stalled),
+            };
+            context.facts().upstream_latency = Some(begun.elapsed());
+            match sent {
+                Ok(Ok(response)) => return Ok((lease, response)),
+                Ok(Err(mut error)) => match error.take_message() {
+                    Some(unsent) => {
+                        request = unsent;
+                        // A fresh connection that lakeFS closed at once is a lakeFS that is not up yet.
+                        if !reused && !patience.rest().await {
+                            return Err(Rejection::UpstreamDown(chain(error.error())));
+                        }
+                    }
+                    None => return Err(broken(&error, progress, context)),
+                },
+                Err(Stalled) => return Err(Rejection::UpstreamTimeout),
+            }
+        }
+    }
+
+    /// Opens a connection, again and again while that may help and patience lasts.
+    async fn dial(&self, patience: &mut Patience) -> Result<Lease, Rejection> {
+        loop {
+            match self.handshake().await {
+                Ok(lease) => return Ok(lease),
+                Err(error) => {
+                    self.metrics.upstream_connect_failures.inc();
+                    if !error.may_pass() || !patience.rest().await {
+                        return Err(Rejection::UpstreamDown(chain(&error)));
+                    }
+                }
+            }
+        }
+    }
+
+    async fn handshake(&self) -> Result<Lease, DialError> {
+        let stream = self.dialer.connect().await?;
+        let handshake = http1::Builder::new()
+            .preserve_header_case(true)
+            .max_headers(MAX_HEADERS)
+            .handshake(TokioIo::new(stream));
+        // The handshake of HTTP/1 sends nothing and so cannot fail.
+        let (sender, connection) = handshake.await.map_err(|error| DialError::Connect {
+            to: self.dialer.to().to_owned(),
+            source: std::io::Error::other(error),
+        })?;
+        self.metrics.upstream_connections.inc();
+        let driver = tokio::spawn(async move {
+            if let Err(error) = connection.await {
+                tracing::debug!(error = %chain(&error), "a connection to lakeFS ended badly");
+            }
+        });
+        Ok(Lease::new(sender, driver.abort_handle(), Arc::clone(&self.dialer)))
+    }
+}
+
+/// Takes lakeFS's answer, or refuses to pass it on; then its connection is closed.
+fn accept(response: http::Response<Incoming>, answering: Answering, context: &Context) -> Result<Response, Rejection> {
+    let (mut head, incoming) = response.into_parts();
+    {
+        let mut facts = context.facts();
+        facts.upstream_status = Some(head.status.as_u16());
+        facts.upstream_request_id = request_id(&head.headers);
+    }
+    rewrite::response(&mut head)
+        .map_err(|what| Rejection::UpstreamBroken(format!("lakeFS's answer is no answer: {what}")))?;
+    let body = if http_body::Body::is_end_stream(&incoming) {
+        answering.settle();
+        Body::empty()
+    } else {
+        Body::new(Answer {
+            incoming,
+            answering: Some(answering),
+            context: context.clone(),
+            alarm: Alarm::default(),
+        })
+    };
+    Ok(Response::from_parts(head, body))
+}
+
+/// lakeFS's own id of the request: REST and S3 call it by different names.
+fn request_id(headers: &HeaderMap) -> Option<String> {
+    let id = headers
+        .get(headers::REQUEST_ID)
+        .or_else(|| headers.get("x-amz-request-id"))?;
+    id.to_str().ok().map(str::to_owned)
+}
+
+/// Says who broke an exchange that had begun.
+fn broken(error: &TrySendError<http::Request<Upload>>, progress: Option<&Progress>, context: &Context) -> Rejection {
+    let what = chain(error.error());
+    match progress.and_then(Progress::fault) {
+        Some(fault) => {
+            context.facts().error = Some(format!("the client's body: {what}"));
+            match fault {
+                Fault::Slow => Rejection::BodyTimeout,
+                Fault::Broken => Rejection::BodyBroken,
+            }
+        }
+        None => Rejection::UpstreamBroken(what),
+    }
+}
+
+/// How much longer to wait for a lakeFS that cannot be reached.
+struct Patience {
+    total: Duration,
+    ends: Option<Instant>,
+    rest: Duration,
+}
+
+impl Patience {
+    fn new(total: Duration) -> Self {
+        Self {
+            total,
+            ends: None,
+            rest: REDIAL_MIN,
+        }
+    }
+
+    /// Rests before another attempt; false if there is no time for one. The time runs from the first failure.
+    async fn rest(&mut self) -> bool {
+        let now = Instant::now();
+        let ends = *self.ends.get_or_insert(now + self.total);
+        if now >= ends {
+            return false;
+        }
+        sleep(self.rest.min(ends - now)).await;
+        self.rest = (self.rest * 2).min(REDIAL_MAX);
+        true
+    }
+}
+
+/// An error with its causes.
+fn chain(error: &dyn Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(error) = source {
+        // Writing to a string cannot fail.
+        let _ = write!(text, ": {error}");
+        source = error.source();
+    }
+    text
+}
