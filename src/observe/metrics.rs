@@ -110,6 +110,8 @@ metrics! {
     upstream_logins: Family<OutcomeLabels, Counter> = "upstream_logins", Family::default();
     /// Steps of multipart uploads.
     upload_steps: Family<UploadLabels, Counter> = "upload_steps", Family::default();
+    /// Steps of multipart uploads that the ledger could not take down.
+    ledger_failures: Counter = "ledger_failures", Counter::default();
     /// Multipart uploads open now.
     uploads_open: Gauge = "uploads_open", Gauge::default();
     /// Reloads of the configuration.
