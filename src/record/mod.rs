@@ -1,1 +1,131 @@
-//! (to come)
+//! What must be on disk before a request goes to lakeFS. Stands below limit, so that nothing is written for what is refused, and what
+//! is written is true when the request goes.
+//!
+//! Today that is the intent of a multipart upload ([`UploadIntent`]): a crash between lakeFS's create and its answer then leaves a
+//! trace.
+
+use crate::exchange::step::{Inner, Next, Step};
+use crate::exchange::{Context, Rejection, Request, Response};
+use crate::store::{Store, StoreError, UploadIntent};
+
+/// The record layer.
+#[derive(Debug)]
+pub struct Record {
+    store: Store,
+}
+
+impl Record {
+    /// Records into `store`.
+    pub fn new(store: Store) -> Self {
+        Self { store }
+    }
+}
+
+impl Step for Record {
+    async fn call<S: Inner>(&self, mut request: Request, next: Next<S>) -> Response {
+        let Some(UploadIntent(upload)) = request.extensions_mut().remove() else {
+            return next.run(request).await;
+        };
+        match self.store.put_upload(upload).await {
+            Ok(()) => next.run(request).await,
+            Err(error) => cannot(&error).respond(&Context::of(&request), request.method()),
+        }
+    }
+}
+
+/// The store has logged what is wrong with it; the access line gets it as this request's cause.
+fn cannot(error: &StoreError) -> Rejection {
+    Rejection::CannotRecord(match std::error::Error::source(error) {
+        Some(source) => format!("{error}: {source}"),
+        None => error.to_string(),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::convert::Infallible;
+    use std::net::{IpAddr, Ipv4Addr};
+    use std::sync::atomic::{AtomicBool, Ordering};
+
+    use http::StatusCode;
+    use tower::{Layer as _, Service as _, service_fn};
+    use uuid::Uuid;
+
+    use super::*;
+    use crate::exchange::Body;
+    use crate::exchange::step::step;
+    use crate::store::{Filter, State, Timestamp, Upload};
+
+    fn create() -> Request {
+        let mut request = Request::new(Body::empty());
+        request.extensions_mut().insert(UploadIntent(Upload {
+            id: Uuid::now_v7(),
+            repository: "r".into(),
+            branch: "b".into(),
+            path: "p".into(),
+            upload_id: None,
+            physical_address: None,
+            principal: None,
+            auth_method: None,
+            client_address: IpAddr::V4(Ipv4Addr::LOCALHOST),
+            user_agent: None,
+            parts_asked: None,
+            parts_presigned: 0,
+            parts_copied: 0,
+            parts_done: None,
+            bytes: None,
+            checksum: None,
+            state: State::Intent,
+            created: Timestamp::now(),
+            updated: Timestamp::now(),
+            completed: None,
+            status: None,
+            request_id: None,
+            upstream_request_id: None,
+            error: None,
+        }));
+        request
+    }
+
+    /// Sends a request through, to an upstream that answers with the number of records that it finds on disk.
+    async fn send(store: &Store, request: Request) -> Response {
+        let seen_by_upstream = store.clone();
+        let upstream = service_fn(move |_: Request| {
+            let store = seen_by_upstream.clone();
+            async move {
+                let records = store.uploads(Filter::default(), 9).await.unwrap();
+                Ok::<_, Infallible>(Response::new(records.len().to_string().into()))
+            }
+        });
+        let mut stack = step(Record::new(store.clone())).layer(upstream);
+        stack.call(request).await.unwrap()
+    }
+
+    async fn text(response: Response) -> String {
+        match response.into_body().read_capped(1000).await.unwrap() {
+            crate::exchange::body::Read::Whole(bytes, _) => String::from_utf8(bytes.to_vec()).unwrap(),
+            crate::exchange::body::Read::TooLarge => panic!("too large"),
+        }
+    }
+
+    #[tokio::test]
+    async fn an_intent_is_on_disk_before_the_request_goes() {
+        let store = Store::memory().unwrap();
+        assert_eq!(text(send(&store, create()).await).await, "1");
+        assert_eq!(text(send(&store, Request::new(Body::empty())).await).await, "1");
+    }
+
+    #[tokio::test]
+    async fn what_cannot_be_recorded_does_not_go() {
+        let (store, full) = Store::with_a_disk();
+        let set = |full: &AtomicBool, to| full.store(to, Ordering::Relaxed);
+        set(&full, true);
+        let response = send(&store, create()).await;
+        assert_eq!(response.status(), StatusCode::SERVICE_UNAVAILABLE);
+        assert_eq!(response.headers()["x-lakegate-reason"], "cannot-record");
+        assert!(response.headers().contains_key("retry-after"));
+        assert!(!text(response).await.contains("space"), "causes are for the log");
+        set(&full, false);
+        assert_eq!(text(send(&store, create()).await).await, "1");
+    }
+}

@@ -5,6 +5,8 @@
 //! A third arm for replicas (Redis) has its place in [`Store`].
 
 mod error;
+#[cfg(test)]
+mod fake;
 mod file;
 mod tables;
 mod timestamp;

@@ -1,16 +1,15 @@
 //! The store as its users see it: what was acknowledged is there, what is wrong is said.
 
 use std::collections::BTreeSet;
-use std::io::{self, ErrorKind};
 use std::net::{IpAddr, Ipv4Addr};
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
-use redb::StorageBackend;
 use redb::backends::{FileBackend, InMemoryBackend};
 use uuid::Uuid;
 
+use super::fake::Disk;
 use super::file::Opener;
 use super::*;
 use crate::config::EmbeddedConfig;
@@ -311,36 +310,6 @@ fn a_newer_schema_is_refused() {
         matches!(error, StoreError::Newer { found: 2, known: 1, .. }),
         "{error:?}"
     );
-}
-
-/// A backend that counts what reaches the disk and can have a full one.
-#[derive(Debug)]
-struct Disk<B> {
-    inner: B,
-    syncs: Arc<AtomicU64>,
-    full: Arc<AtomicBool>,
-}
-
-impl<B: StorageBackend> StorageBackend for Disk<B> {
-    fn len(&self) -> io::Result<u64> {
-        self.inner.len()
-    }
-    fn read(&self, offset: u64, out: &mut [u8]) -> io::Result<()> {
-        self.inner.read(offset, out)
-    }
-    fn set_len(&self, len: u64) -> io::Result<()> {
-        self.inner.set_len(len)
-    }
-    fn sync_data(&self) -> io::Result<()> {
-        self.syncs.fetch_add(1, Ordering::Relaxed);
-        self.inner.sync_data()
-    }
-    fn write(&self, offset: u64, data: &[u8]) -> io::Result<()> {
-        if self.full.load(Ordering::Relaxed) {
-            return Err(ErrorKind::StorageFull.into());
-        }
-        self.inner.write(offset, data)
-    }
 }
 
 #[tokio::test]

@@ -1,0 +1,60 @@
+//! Disks for tests: one that counts, one that is full.
+
+use std::io::{self, ErrorKind};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+
+use redb::StorageBackend;
+use redb::backends::InMemoryBackend;
+
+use super::file::Opener;
+use super::{Embedded, Store, StoreError};
+
+/// A backend that counts what reaches the disk and can have a full one.
+#[derive(Debug)]
+pub(super) struct Disk<B> {
+    pub(super) inner: B,
+    pub(super) syncs: Arc<AtomicU64>,
+    pub(super) full: Arc<AtomicBool>,
+}
+
+impl<B: StorageBackend> StorageBackend for Disk<B> {
+    fn len(&self) -> io::Result<u64> {
+        self.inner.len()
+    }
+    fn read(&self, offset: u64, out: &mut [u8]) -> io::Result<()> {
+        self.inner.read(offset, out)
+    }
+    fn set_len(&self, len: u64) -> io::Result<()> {
+        self.inner.set_len(len)
+    }
+    fn sync_data(&self) -> io::Result<()> {
+        self.syncs.fetch_add(1, Ordering::Relaxed);
+        self.inner.sync_data()
+    }
+    fn write(&self, offset: u64, data: &[u8]) -> io::Result<()> {
+        if self.full.load(Ordering::Relaxed) {
+            return Err(ErrorKind::StorageFull.into());
+        }
+        self.inner.write(offset, data)
+    }
+}
+
+impl Store {
+    /// A store in memory, and the switch that fills its disk.
+    pub(crate) fn with_a_disk() -> (Self, Arc<AtomicBool>) {
+        let full = Arc::new(AtomicBool::new(false));
+        let switch = Arc::clone(&full);
+        let opener = Opener::new("test".into(), move |builder, place| {
+            let disk = Disk {
+                inner: InMemoryBackend::new(),
+                syncs: Arc::default(),
+                full: Arc::clone(&switch),
+            };
+            builder
+                .create_with_backend(disk)
+                .map_err(|error| StoreError::of(place, error))
+        });
+        (Self::Memory(Embedded::open(opener).unwrap()), full)
+    }
+}

@@ -1,0 +1,179 @@
+//! The uploads layer: sees the steps of presigned multipart uploads go by. Stands outside guard and limit, so that refused ones are in
+//! the ledger too. It changes nothing of a request or an answer and never holds one back.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use bytes::Bytes;
+use http::StatusCode;
+
+use super::Ledger;
+use super::lifecycle::{Outcome, Step as UploadStep};
+use super::redact;
+use super::scan::Scanner;
+use super::seen::{Answer, NAME_MAX, PATH_MAX, Seen};
+use crate::exchange::step::{Inner, Next, Step};
+use crate::exchange::{Context, Ended, Rejection, Request, Response};
+use crate::store::{State, Timestamp, UploadIntent};
+
+/// The uploads layer.
+#[derive(Debug)]
+pub struct Uploads {
+    ledger: Arc<Ledger>,
+}
+
+impl Uploads {
+    /// Watches for `ledger`.
+    pub fn new(ledger: Arc<Ledger>) -> Self {
+        Self { ledger }
+    }
+}
+
+impl Step for Uploads {
+    async fn call<S: Inner>(&self, mut request: Request, next: Next<S>) -> Response {
+        let context = Context::of(&request);
+        let Some(mut seen) = Seen::of(&request, &context) else {
+            return next.run(request).await;
+        };
+        seen.read(request.extensions().get().cloned()).await;
+        let seen = Arc::new(seen);
+        match seen.step {
+            // `record` writes it, durably, when the request is about to go.
+            UploadStep::Create => {
+                _ = request
+                    .extensions_mut()
+                    .insert(UploadIntent(seen.record(State::Intent)))
+            }
+            UploadStep::Complete => self.ledger.asked(&seen),
+            UploadStep::PartPresign | UploadStep::PartCopy | UploadStep::Abort => {}
+        }
+        let watch = Watch::new(Arc::clone(&self.ledger), context, seen);
+        let response = next.run(request).await;
+        watch.answered(response)
+    }
+}
+
+/// Follows one step to its end. Dropped before that, it says that the answer is lost.
+struct Watch {
+    ledger: Arc<Ledger>,
+    context: Context,
+    seen: Arc<Seen>,
+    scanner: Scanner,
+    /// lakeFS's or the gateway's answer, once its head is there.
+    status: Option<StatusCode>,
+    told: bool,
+}
+
+impl Watch {
+    fn new(ledger: Arc<Ledger>, context: Context, seen: Arc<Seen>) -> Self {
+        Self {
+            ledger,
+            context,
+            seen,
+            scanner: Scanner::new(&[]),
+            status: None,
+            told: false,
+        }
+    }
+
+    /// Goes with the answer's body.
+    fn answered(mut self, response: Response) -> Response {
+        self.status = Some(response.status());
+        self.scanner = Scanner::new(match self.seen.step {
+            _ if !response.status().is_success() => &[("message", 1024)],
+            UploadStep::Create => &[("physical_address", PATH_MAX), ("upload_id", NAME_MAX)],
+            UploadStep::Complete => &[("checksum", 128), ("size_bytes", 0)],
+            UploadStep::PartPresign | UploadStep::PartCopy | UploadStep::Abort => &[],
+        });
+        let watch = Arc::new(Mutex::new(self));
+        let at_end = Arc::clone(&watch);
+        let each = move |chunk: &Bytes| lock(&watch).pass(chunk);
+        response.map(|body| body.watch(each, move |_, ended| lock(&at_end).end(ended)))
+    }
+
+    fn pass(&mut self, chunk: &[u8]) {
+        if self.told {
+            return;
+        }
+        self.scanner.feed(chunk);
+        // Known before the client can know it: its next step finds the record.
+        if self.seen.step == UploadStep::Create && self.scanner.text("upload_id").is_some() {
+            self.tell(None);
+        }
+    }
+
+    fn end(&mut self, ended: Ended) {
+        let cut = match ended {
+            Ended::Done => None,
+            Ended::Failed => Some("the answer was cut short"),
+            Ended::Dropped => Some("the client left before the end of the answer"),
+        };
+        self.tell(cut);
+    }
+
+    fn tell(&mut self, cut: Option<&str>) {
+        if std::mem::replace(&mut self.told, true) {
+            return;
+        }
+        let answer = self.answer(cut);
+        self.ledger.ended(&self.seen, answer);
+    }
+
+    fn answer(&self, cut: Option<&str>) -> Answer {
+        let facts = self.context.facts();
+        let mut outcome = outcome(self.status, facts.reason);
+        let upload_id = self.scanner.text("upload_id");
+        let message = self.scanner.beginning("message").map(|text| redact::message(&text));
+        let mut error = match (facts.reason, message) {
+            (Some(reason), Some(message)) => Some(format!("{reason}: {message}")),
+            (Some(reason), None) => Some(reason.to_owned()),
+            (None, message) => message,
+        };
+        if outcome == Outcome::Done && self.seen.step == UploadStep::Create && upload_id.is_none() {
+            outcome = Outcome::Lost;
+            error = Some(cut.unwrap_or("the answer names no upload id").to_owned());
+        } else if outcome == Outcome::Lost && error.is_none() {
+            error = Some(cut.unwrap_or("no answer").to_owned());
+        }
+        let address = self.scanner.text("physical_address");
+        Answer {
+            outcome,
+            status: self.status.map(|status| status.as_u16()),
+            reason: facts.reason,
+            upstream_request_id: facts.upstream_request_id.clone(),
+            upload_id,
+            physical_address: address.map(|address| redact::unsigned(&address).to_owned()),
+            checksum: self.scanner.text("checksum"),
+            bytes: self.scanner.number("size_bytes"),
+            error,
+            at: Timestamp::now(),
+        }
+    }
+}
+
+impl Drop for Watch {
+    fn drop(&mut self) {
+        self.tell(Some("the client left before the answer"));
+    }
+}
+
+fn lock(watch: &Mutex<Watch>) -> std::sync::MutexGuard<'_, Watch> {
+    watch.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// What an answer says of the step. `reason` is there if the gateway itself answered.
+fn outcome(status: Option<StatusCode>, reason: Option<&'static str>) -> Outcome {
+    let lost = [
+        Rejection::UpstreamBroken(String::new()),
+        Rejection::UpstreamTimeout,
+        Rejection::Internal,
+    ];
+    match (status, reason) {
+        (None, _) => Outcome::Lost,
+        // The request had gone up, or may have.
+        (_, Some(reason)) if lost.iter().any(|rejection| rejection.reason() == reason) => Outcome::Lost,
+        (_, Some(_)) => Outcome::Refused,
+        (Some(status), None) if status.is_success() => Outcome::Done,
+        (Some(StatusCode::BAD_REQUEST | StatusCode::UNAUTHORIZED), None) => Outcome::Denied,
+        (Some(_), None) => Outcome::Failed,
+    }
+}
