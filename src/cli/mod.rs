@@ -3,6 +3,7 @@
 //! Exit codes: 0 done, 1 failed, 64 wrong usage or configuration.
 
 mod check;
+mod sandbox;
 mod schema;
 
 use std::io::Write as _;
@@ -24,6 +25,7 @@ struct Cli {
 #[derive(Debug, Subcommand)]
 enum Command {
     Check(check::Check),
+    Sandbox(sandbox::Command),
     Schema(schema::Schema),
 }
 
@@ -31,6 +33,7 @@ impl Command {
     fn run(self) -> anyhow::Result<ExitCode> {
         match self {
             Self::Check(command) => command.run(),
+            Self::Sandbox(command) => command.run(),
             Self::Schema(command) => command.run(),
         }
     }
@@ -39,6 +42,7 @@ impl Command {
 const EXAMPLES: &str = "\
 Examples:
   lakegate check lakegate.yaml              what is wrong with a configuration, all at once
+  lakegate sandbox                          a small lakeFS look-alike, to try the gateway on
   lakegate schema > lakegate.schema.json    the JSON Schema of the configuration, for your editor
 
 `lakegate COMMAND --help` tells more of each.";
