@@ -57,12 +57,17 @@ fn good(file: &Path, config: &Config) -> String {
         StoreConfig::Memory => "in memory".to_owned(),
         StoreConfig::Embedded(embedded) => format!("in {}", embedded.path.display()),
     };
+    let rules: Vec<&str> = config.guard.rules.iter().map(|rule| rule.name.as_str()).collect();
+    let guarded = if rules.is_empty() {
+        "nothing".to_owned()
+    } else {
+        rules.join(", ")
+    };
     format!(
-        "{}: good: {} -> {} with {identity}, {} guard rules, ledger {store}, admin on {}",
+        "{}: good: {} -> {} with {identity}; guarded: {guarded}; ledger {store}; admin on {}",
         file.display(),
         listen.join(", "),
         config.upstream.url,
-        config.guard.rules.len(),
         config.admin.listen,
     )
 }

@@ -5,7 +5,7 @@ use std::process::ExitCode;
 
 use anyhow::Context as _;
 
-use crate::config::Config;
+use crate::config::schema;
 
 /// Print the JSON Schema of the configuration file
 #[derive(Debug, clap::Args)]
@@ -21,8 +21,7 @@ Editors that speak to the YAML language server then check and complete a file th
 
 impl Schema {
     pub(crate) fn run(self) -> anyhow::Result<ExitCode> {
-        let schema = schemars::schema_for!(Config);
-        let text = serde_json::to_string_pretty(&schema).context("writing the schema as JSON")?;
+        let text = serde_json::to_string_pretty(&schema()).context("writing the schema as JSON")?;
         writeln!(std::io::stdout(), "{text}").context("writing to standard output")?;
         Ok(ExitCode::SUCCESS)
     }

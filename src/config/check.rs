@@ -6,8 +6,11 @@ use std::net::SocketAddr;
 use std::path::Path;
 use std::time::Duration;
 
+use rustls::pki_types::pem::PemObject as _;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+
 use super::problem::Problem;
-use super::types::{HttpUrl, Period};
+use super::types::{HttpUrl, Period, Secret};
 use super::{Config, UpstreamIdentity};
 
 /// A problem and the other keys that make it one.
@@ -158,20 +161,14 @@ impl Findings {
             ("upstream.tls.ca", &tls.ca),
             ("upstream.tls.certificate", &tls.certificate),
         ] {
-            if let Some(Err(why)) = path.as_deref().map(|path| holds(path, "-----BEGIN CERTIFICATE-----")) {
+            if let Some(Err(why)) = path.as_deref().map(certificates) {
                 self.error(key, why, "name a PEM file of certificates that the gateway may read");
             }
         }
-        if tls
-            .key
-            .as_ref()
-            .is_some_and(|key| !key.expose().contains("PRIVATE KEY-----"))
-        {
-            self.error(
-                "upstream.tls.key",
-                "is no private key in PEM form",
-                "refer to a file that holds `-----BEGIN PRIVATE KEY-----`",
-            );
+        let is_key = |key: &Secret| PrivateKeyDer::from_pem_slice(key.expose().as_bytes()).is_ok();
+        if tls.key.as_ref().is_some_and(|key| !is_key(key)) {
+            let remedy = "refer to a file with a `PRIVATE KEY` block that has no passphrase";
+            self.error("upstream.tls.key", "is no private key in PEM form", remedy);
         }
         if !config.upstream.url.secure && *tls != super::UpstreamTls::default() {
             let problem = Problem::warning(
@@ -367,12 +364,8 @@ impl Findings {
         if let UpstreamIdentity::Mint(mint) = &config.auth.upstream
             && !(Period(Duration::from_secs(10))..=Period(DAY)).contains(&mint.lifetime)
         {
-            let message = format!("is {}", mint.lifetime);
-            self.error(
-                "auth.upstream.mint.lifetime",
-                message,
-                "write something between 10s and 24h; minutes are enough",
-            );
+            let message = format!("is {}, and a token lives between 10s and 24h", mint.lifetime);
+            self.error("auth.upstream.mint.lifetime", message, "minutes are enough: write `5m`");
         }
     }
 
@@ -413,13 +406,15 @@ fn below(host: &str, domain: &str) -> bool {
     host.strip_suffix(&domain).is_some_and(|name| name.ends_with('.'))
 }
 
-/// Whether a file can be read and holds `mark`.
-fn holds(path: &Path, mark: &str) -> Result<(), String> {
+/// Whether a file can be read and holds certificates.
+fn certificates(path: &Path) -> Result<(), String> {
     let name = path.display();
     let text = super::load::read(path).map_err(|why| format!("names `{name}`, which {why}"))?;
-    if text.contains(mark) {
-        Ok(())
-    } else {
-        Err(format!("names `{name}`, which holds no certificate"))
+    match CertificateDer::pem_slice_iter(text.as_bytes()).collect::<Result<Vec<_>, _>>() {
+        Ok(certificates) if certificates.is_empty() => Err(format!("names `{name}`, which holds no certificate")),
+        Ok(_) => Ok(()),
+        Err(_) => Err(format!(
+            "names `{name}`, which holds a block that is broken or cut short"
+        )),
     }
 }

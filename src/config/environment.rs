@@ -30,40 +30,11 @@ impl Environment {
         Self(variables.iter().map(owned).collect())
     }
 
-    /// Puts the values that references name in their place, everywhere in the tree. A reference that cannot be followed is a problem,
-    /// and its value is taken for broken.
-    pub(super) fn resolve(&self, node: &mut Node, key: &str, problems: &mut Vec<Problem>) {
-        match &mut node.kind {
-            Kind::Scalar(scalar) => match self.expand(&scalar.text) {
-                Ok(None) => {}
-                Ok(Some((text, origin))) => {
-                    *scalar = Scalar {
-                        text,
-                        origin,
-                        ..*scalar
-                    }
-                }
-                Err((message, remedy)) => {
-                    problems.push(Problem::error(key, message, remedy).at(node.place.clone()));
-                    node.kind = Kind::Broken;
-                }
-            },
-            Kind::List(items) => {
-                for (index, item) in items.iter_mut().enumerate() {
-                    self.resolve(item, &format!("{key}[{index}]"), problems);
-                }
-            }
-            Kind::Map(entries) => {
-                for entry in entries {
-                    self.resolve(&mut entry.value, &join(key, &entry.key), problems);
-                }
-            }
-            Kind::Broken => {}
-        }
-    }
-
     /// The text with its references followed, or `None` if there are none; `$${` stands for `${` itself.
-    fn expand(&self, text: &str) -> Result<Option<(String, Origin)>, (String, String)> {
+    ///
+    /// # Errors
+    /// What is wrong with a reference, and the remedy.
+    pub(super) fn expand(&self, text: &str) -> Result<Option<(String, Origin)>, (String, String)> {
         if !text.contains("${") {
             return Ok(None);
         }

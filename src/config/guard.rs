@@ -1,7 +1,7 @@
 //! `guard`: what is refused.
 
 use schemars::JsonSchema;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 use super::RuleMode;
 
@@ -40,7 +40,7 @@ fn everything() -> Vec<String> {
 }
 
 /// A named set of refusals.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize, Serialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Preset {
     /// Forced hard resets, and mutations that the gateway does not know.
@@ -49,7 +49,7 @@ pub enum Preset {
 }
 
 /// Which hard resets are refused.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize, Serialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum HardResetMember {
     /// Those with `force`.

@@ -54,7 +54,7 @@ pub(super) fn typed(layers: Vec<Layer>, written: &Written, problems: &mut Vec<Pr
             (problem.message, problem.remedy) = (format!("is wrong: {message}"), remedy.to_owned());
         }
         if !problems.iter().any(|known| known.key == problem.key) {
-            problems.push(written.placed(problem));
+            problems.push(written.placed(problem, &[]));
         }
         if !removed {
             return None;

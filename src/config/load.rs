@@ -1,7 +1,7 @@
 //! From a file and the environment to a [`Config`], or to everything that is wrong with it.
 //!
-//! The file becomes a tree that knows its lines (`tree`), references are followed (`environment`), the tree is read by the schema
-//! (`shape`), the `config` crate lays the variables over the file, serde makes the [`Config`], and `check` looks across its sections.
+//! The file becomes a tree that knows its lines (`tree`), which is read by the schema while its references are followed (`shape`); the
+//! `config` crate lays the variables over the file, serde makes the [`Config`] (`layers`), and `check` looks across its sections.
 
 use std::io::Read as _;
 use std::path::Path;
@@ -51,14 +51,14 @@ fn from_text(file: Option<(&str, &str)>, environment: &Environment) -> Result<Lo
     if root.is_none() && !problems.is_empty() {
         return Err(Problems(problems));
     }
-    if let Some(mut tree) = root {
-        environment.resolve(&mut tree, "", &mut problems);
-        written.note(&tree, "");
-        layers.push(Layer(shape::read(&tree, &schema, &mut problems)));
-    }
-    if let Some(tree) = environment.overlay(&mut problems) {
-        written.note(&tree, "");
-        layers.push(Layer(shape::read(&tree, &schema, &mut problems)));
+    for tree in [root, environment.overlay(&mut problems)].into_iter().flatten() {
+        layers.push(Layer(shape::read(
+            &tree,
+            &schema,
+            environment,
+            &mut written,
+            &mut problems,
+        )));
     }
     let typed = typed(layers, &written, &mut problems);
     if let Some((config, root)) = &typed {
@@ -68,12 +68,13 @@ fn from_text(file: Option<(&str, &str)>, environment: &Environment) -> Result<Lo
             let keys: Vec<String> = finding.keys().map(|key| key_as_written(root, key)).collect();
             // What looked at a wrong key is not to be believed.
             if !keys.iter().any(|key| wrong(key)) {
-                let key = keys.into_iter().next().unwrap_or_default();
-                problems.push(written.placed(Problem { key, ..finding.problem }));
+                let key = keys.first().cloned().unwrap_or_default();
+                problems.push(written.placed(Problem { key, ..finding.problem }, &keys));
             }
         }
     }
-    if file.is_some() && !written.has("upstream.url") {
+    let is_mapping = problems.iter().all(|problem| !problem.key.is_empty());
+    if file.is_some() && is_mapping && !written.has("upstream.url") {
         let message = format!("is not named, so {} is taken", UpstreamConfig::default().url);
         problems.push(Problem::warning(
             "upstream.url",

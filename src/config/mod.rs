@@ -17,6 +17,7 @@ mod listen;
 mod log;
 mod problem;
 pub mod reload;
+mod schema;
 mod server;
 mod shape;
 mod store;
@@ -26,7 +27,7 @@ mod upstream;
 mod written;
 
 use schemars::JsonSchema;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 pub use admin::AdminConfig;
 pub use auth::{AuthConfig, BasicConfig, LoginConfig, MintConfig, SignedCookieConfig, UpstreamIdentity};
@@ -36,6 +37,7 @@ pub use listen::ListenConfig;
 pub use load::{Loaded, load};
 pub use log::{LogConfig, LogFormat};
 pub use problem::{Place, Problem, Problems, Severity};
+pub use schema::schema;
 pub use server::ServerConfig;
 pub use store::{EmbeddedConfig, StoreConfig};
 pub use uploads::UploadsConfig;
@@ -72,7 +74,7 @@ pub struct Config {
 }
 
 /// Whether refusals by policy bite.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize, Serialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Mode {
     /// They do.
@@ -83,7 +85,7 @@ pub enum Mode {
 }
 
 /// Whether one rule or limit bites.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize, Serialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum RuleMode {
     /// It does.
@@ -92,3 +94,6 @@ pub enum RuleMode {
     /// It only says in log and metrics what it would have done.
     Shadow,
 }
+
+#[cfg(test)]
+mod tests;

@@ -4,13 +4,26 @@
 use config::{Map, Value as Layered, ValueKind};
 use serde_json::Value as Json;
 
-use super::environment::join;
+use super::environment::{Environment, join};
 use super::problem::{Place, Problem};
 use super::tree::{Entry, Kind, Node, Origin, Scalar};
+use super::written::Written;
 
-/// Reads `tree` by `schema`: the values that fit, by key. Every value carries its key's path as its origin.
-pub(super) fn read(tree: &Node, schema: &Json, problems: &mut Vec<Problem>) -> Map<String, Layered> {
-    let mut reader = Reader { schema, problems };
+/// Reads `tree` by `schema`: the values that fit, by key, with their references followed. Every value carries its key's path as its
+/// origin.
+pub(super) fn read(
+    tree: &Node,
+    schema: &Json,
+    environment: &Environment,
+    written: &mut Written,
+    problems: &mut Vec<Problem>,
+) -> Map<String, Layered> {
+    let mut reader = Reader {
+        schema,
+        environment,
+        written,
+        problems,
+    };
     match reader.value(tree, schema, "").map(|value| value.kind) {
         Some(ValueKind::Table(table)) => table,
         _ => Map::new(),
@@ -19,6 +32,8 @@ pub(super) fn read(tree: &Node, schema: &Json, problems: &mut Vec<Problem>) -> M
 
 struct Reader<'a> {
     schema: &'a Json,
+    environment: &'a Environment,
+    written: &'a mut Written,
     problems: &'a mut Vec<Problem>,
 }
 
@@ -39,13 +54,39 @@ impl<'a> Reader<'a> {
     fn value(&mut self, node: &Node, schema: &'a Json, key: &str) -> Option<Layered> {
         let mut shape = Shape::default();
         self.take_apart(schema, &mut shape);
-        let kind = match &node.kind {
-            Kind::Broken => None,
-            Kind::Map(entries) => self.map(entries, node, &shape, key),
-            Kind::List(items) => self.list(items, node, &shape, key),
-            Kind::Scalar(scalar) => self.scalar(scalar, node, &shape, key),
+        self.written.note(key, node, None);
+        let scalar = match &node.kind {
+            Kind::Scalar(scalar) => Some(self.resolved(scalar, node, key)?),
+            _ => None,
+        };
+        if let Some(hidden) = scalar.as_ref().filter(|scalar| scalar.origin != Origin::Written) {
+            self.written.note(key, node, Some(&hidden.text));
+        }
+        let kind = match (&node.kind, scalar) {
+            (Kind::Map(entries), _) => self.map(entries, node, &shape, key),
+            (Kind::List(items), _) => self.list(items, node, &shape, key),
+            (Kind::Scalar(written), scalar) => self.scalar(scalar.as_ref().unwrap_or(written), node, &shape, key),
         }?;
         Some(Layered::new(Some(&key.to_owned()), kind))
+    }
+
+    /// The scalar with its references followed. What a variable holds is taken as it is.
+    fn resolved(&mut self, scalar: &Scalar, node: &Node, key: &str) -> Option<Scalar> {
+        if scalar.origin == Origin::Variable {
+            return Some(scalar.clone());
+        }
+        match self.environment.expand(&scalar.text) {
+            Ok(None) => Some(scalar.clone()),
+            Ok(Some((text, origin))) => Some(Scalar {
+                text,
+                origin,
+                ..*scalar
+            }),
+            Err((message, remedy)) => {
+                self.problem(key, message, remedy, &node.place);
+                None
+            }
+        }
     }
 
     fn take_apart(&self, schema: &'a Json, shape: &mut Shape<'a>) {
@@ -119,6 +160,14 @@ impl<'a> Reader<'a> {
             let below =
                 property(chosen, &entry.key).or_else(|| chosen.get("additionalProperties").filter(|p| p.is_object()));
             match below {
+                Some(_) if is_null(&entry.value) && required(chosen, node).any(|name| name == entry.key) => {
+                    self.problem(
+                        &path,
+                        "has no value",
+                        "it has no default: write one",
+                        &entry.value.place,
+                    );
+                }
                 Some(schema) => {
                     if let Some(value) = self.value(&entry.value, schema, &path) {
                         table.insert(entry.key.clone(), value);
@@ -160,9 +209,10 @@ impl<'a> Reader<'a> {
     }
 
     fn scalar(&mut self, scalar: &Scalar, node: &Node, shape: &Shape<'a>, key: &str) -> Option<ValueKind> {
-        if scalar.is_null() && scalar.origin == Origin::Written {
+        if is_null(node) {
             // A section whose keys are all commented out is as good as no section.
-            if !shape.nullable && shape.maps.is_empty() && shape.items.is_none() {
+            let section = shape.items.is_some() || shape.maps.iter().any(|map| map.get("required").is_none());
+            if !shape.nullable && !section {
                 self.problem(key, "has no value", "write one, or take the key out", &node.place);
             }
             return shape.nullable.then_some(ValueKind::Nil);
@@ -268,11 +318,11 @@ impl<'a> Reader<'a> {
 
     fn wrong_kind(&mut self, shape: &Shape<'a>, found: &str, node: &Node, key: &str) -> Option<ValueKind> {
         let keys = || {
-            let names: Vec<&str> = shape.maps.iter().flat_map(|map| properties(map)).collect();
-            format!("write its keys below it: {}", quoted(&names))
+            let names = shape.maps.iter().flat_map(|map| properties(map));
+            format!("write its keys below it: {}", quoted(names))
         };
         let (wanted, remedy) = if shape.truth {
-            ("`true` or `false`", String::new())
+            ("`true` or `false`", "write it without quotes".to_owned())
         } else if shape.number.is_some() {
             ("a whole number", String::new())
         } else if shape.text || shape.secret {
@@ -284,12 +334,18 @@ impl<'a> Reader<'a> {
             )
         } else if !shape.choices.is_empty() {
             let names = shape.maps.iter().flat_map(|map| properties(map));
-            let names: Vec<&str> = shape.choices.iter().copied().chain(names).collect();
-            ("one of its choices", format!("choose one of {}", quoted(&names)))
+            let names = shape.choices.iter().copied().chain(names);
+            ("one of its choices", format!("choose one of {}", quoted(names)))
         } else {
             ("a mapping", keys())
         };
-        self.problem(key, format!("must be {wanted}, and is {found}"), remedy, &node.place);
+        let file = if key.is_empty() { "the file " } else { "" };
+        self.problem(
+            key,
+            format!("{file}must be {wanted}, and is {found}"),
+            remedy,
+            &node.place,
+        );
         None
     }
 
@@ -299,15 +355,45 @@ impl<'a> Reader<'a> {
                 "is a merge key, and those are not taken",
                 "write the keys out".to_owned(),
             ),
-            key => ("is not a key", suggestion(key, known)),
+            key => ("is not a key", self.right_key(key, known)),
         };
         self.problem(&join(parent, &entry.key), message, remedy, &entry.place);
+    }
+
+    fn right_key(&self, wrong: &str, known: &[&str]) -> String {
+        let mut homes = Vec::new();
+        self.homes(self.schema, "", wrong, &mut homes);
+        match homes.as_slice() {
+            [] => suggestion(wrong, known),
+            _ if nearest(wrong, known).is_some() => suggestion(wrong, known),
+            _ => format!("it belongs below {}", quoted(homes.iter().map(String::as_str))),
+        }
+    }
+
+    /// The keys below which there is one of that name.
+    fn homes(&self, schema: &Json, path: &str, name: &str, homes: &mut Vec<String>) {
+        let reference = schema.get("$ref").and_then(Json::as_str);
+        let target = reference.and_then(|reference| self.schema.pointer(reference.strip_prefix('#')?));
+        let alternatives = list(schema, "anyOf").chain(list(schema, "oneOf"));
+        for below in target.into_iter().chain(schema.get("items")).chain(alternatives) {
+            self.homes(below, path, name, homes);
+        }
+        for (key, below) in schema.get("properties").and_then(Json::as_object).into_iter().flatten() {
+            if key == name && !path.is_empty() {
+                homes.push(path.to_owned());
+            }
+            self.homes(below, &join(path, key), name, homes);
+        }
     }
 
     fn problem(&mut self, key: &str, message: impl Into<String>, remedy: impl Into<String>, place: &Place) {
         self.problems
             .push(Problem::error(key, message, remedy).at(place.clone()));
     }
+}
+
+fn is_null(node: &Node) -> bool {
+    matches!(&node.kind, Kind::Scalar(scalar) if scalar.is_null() && scalar.origin == Origin::Written)
 }
 
 fn list<'a>(schema: &'a Json, word: &str) -> impl Iterator<Item = &'a Json> + use<'a> {
@@ -344,17 +430,21 @@ fn shown(scalar: &Scalar) -> String {
 
 /// The nearest right name, or all of them.
 fn suggestion(wrong: &str, right: &[&str]) -> String {
-    let nearest = right
-        .iter()
-        .map(|name| (strsim::damerau_levenshtein(wrong, name), *name))
-        .min();
-    match nearest {
-        Some((distance, name)) if distance <= (name.len() / 3).max(1) => format!("did you mean `{name}`?"),
-        _ => format!("write one of {}", quoted(right)),
+    match nearest(wrong, right) {
+        Some(name) => format!("did you mean `{name}`?"),
+        None => format!("write one of {}", quoted(right.iter().copied())),
     }
 }
 
-fn quoted(names: &[&str]) -> String {
-    let names: Vec<String> = names.iter().map(|name| format!("`{name}`")).collect();
-    names.join(", ")
+/// The right name that is near enough to be what was meant.
+fn nearest<'a>(wrong: &str, right: &[&'a str]) -> Option<&'a str> {
+    let distances = right
+        .iter()
+        .map(|name| (strsim::damerau_levenshtein(wrong, name), *name));
+    let near = |(distance, name): &(usize, &str)| *distance <= (name.len() / 3).max(1);
+    distances.min().filter(near).map(|(_, name)| name)
+}
+
+fn quoted<'a>(names: impl Iterator<Item = &'a str>) -> String {
+    names.map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ")
 }

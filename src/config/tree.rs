@@ -22,8 +22,6 @@ pub(super) enum Kind {
     Scalar(Scalar),
     List(Vec<Node>),
     Map(Vec<Entry>),
-    /// What was here is already among the problems.
-    Broken,
 }
 
 /// A single value, as text.
@@ -294,7 +292,7 @@ fn on_line(place: &Place) -> String {
 
 fn size(node: &Node) -> usize {
     1 + match &node.kind {
-        Kind::Scalar(_) | Kind::Broken => 0,
+        Kind::Scalar(_) => 0,
         Kind::List(items) => items.iter().map(size).sum(),
         Kind::Map(entries) => entries.iter().map(|entry| size(&entry.value)).sum(),
     }

@@ -2,37 +2,21 @@
 
 use std::collections::BTreeMap;
 
-use super::environment::join;
 use super::problem::{Place, Problem};
-use super::tree::{Kind, Node, Origin};
+use super::tree::{Kind, Node};
 
 /// Where each key was written, the last layer's word over the others'.
 #[derive(Debug, Default)]
 pub(super) struct Written(BTreeMap<String, (Place, Option<String>)>);
 
 impl Written {
-    /// Notes all of a layer.
-    pub(super) fn note(&mut self, node: &Node, key: &str) {
-        let hidden = match &node.kind {
-            Kind::Scalar(scalar) if scalar.origin != Origin::Written => Some(scalar.text.clone()),
-            Kind::Scalar(_) | Kind::Broken => None,
-            Kind::List(items) => {
-                for (index, item) in items.iter().enumerate() {
-                    self.note(item, &format!("{key}[{index}]"));
-                }
-                None
-            }
-            Kind::Map(entries) => {
-                for entry in entries {
-                    self.note(&entry.value, &join(key, &entry.key));
-                }
-                None
-            }
-        };
+    /// Notes a value that a layer brings; `hidden` is its text if that must not be shown.
+    pub(super) fn note(&mut self, key: &str, node: &Node, hidden: Option<&str>) {
         // Over a mapping a variable lies only with the keys that it brings.
         let over = matches!((&node.kind, &node.place), (Kind::Map(_), Place::Variable(_)));
         if !(over && self.has(key)) {
-            self.0.insert(key.to_owned(), (node.place.clone(), hidden));
+            self.0
+                .insert(key.to_owned(), (node.place.clone(), hidden.map(str::to_owned)));
         }
     }
 
@@ -41,18 +25,23 @@ impl Written {
         self.0.contains_key(key)
     }
 
-    /// The problem with the place of its key, or of the nearest key above it that was written.
-    pub(super) fn placed(&self, problem: Problem) -> Problem {
-        let mut key = problem.key.as_str();
-        loop {
-            if let Some((place, _)) = self.0.get(key).filter(|_| !key.is_empty()) {
-                let place = place.clone();
-                return problem.at(place);
-            }
-            match key.rfind(['.', '[']).and_then(|end| key.get(..end)) {
-                Some(parent) => key = parent,
-                None => return problem,
-            }
+    /// The problem with the place of its key; if that was written nowhere, of another key that it is about, or of the nearest key above.
+    pub(super) fn placed(&self, problem: Problem, others: &[String]) -> Problem {
+        let written = std::iter::once(&problem.key)
+            .chain(others)
+            .find_map(|key| self.0.get(key));
+        let mut above = problem.key.as_str();
+        let mut found = written;
+        while found.is_none() && !above.is_empty() {
+            above = above
+                .rfind(['.', '['])
+                .and_then(|end| above.get(..end))
+                .unwrap_or_default();
+            found = self.0.get(above).filter(|_| !above.is_empty());
+        }
+        match found {
+            Some((place, _)) => problem.at(place.clone()),
+            None => problem,
         }
     }
 
