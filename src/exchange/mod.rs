@@ -1,6 +1,6 @@
 //! One request and its answer: what all layers share.
 //!
-//! Request, response and body types, the [`Context`] that layers write facts into, the one Layer + Service pair ([`step`]), header rules,
+//! Request, response and body types, the [`Context`] that layers write facts into, the one Layer + Service pair ([`step()`]), header rules,
 //! and [`Rejection`], the only place that chooses a status code. No feature logic here.
 
 pub mod alarm;

@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import os
+import secrets
 import uuid
 
 import lakefs_sdk
@@ -142,10 +143,11 @@ class Direct:
 def start_sandbox(folder):
     """A sandbox of our own, and its process."""
     (port,) = process.free_ports(1)
-    url = f"http://127.0.0.1:{port}"
-    running = process.Process("sandbox", ["sandbox", "--listen", f"127.0.0.1:{port}"], folder)
-    running.wait_until(f"{url}/_health")
-    return Back("sandbox", url, "AKIAIOSFODNN7EXAMPLE", "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY", "THIS_MUST_BE_CHANGED_IN_PRODUCTION", "s3://sandbox"), running
+    back = Back("sandbox", f"http://127.0.0.1:{port}", "AKIASUITE0SANDBOX0AQ", secrets.token_urlsafe(30), secrets.token_urlsafe(30), "s3://sandbox")
+    identity = ["--access-key-id", back.access_key, f"--secret-access-key={back.secret_key}", f"--secret={back.auth_secret}"]
+    running = process.Process("sandbox", ["sandbox", "--listen", f"127.0.0.1:{port}", *identity], folder)
+    running.wait_until(f"{back.url}/_health")
+    return back, running
 
 
 def live_from_environment():
