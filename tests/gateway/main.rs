@@ -8,3 +8,5 @@ mod house;
 mod server;
 #[cfg(test)]
 mod support;
+#[cfg(test)]
+mod upstream;

@@ -67,10 +67,11 @@ async fn beyond_max_connections_new_ones_wait_for_a_seat() {
 
 #[tokio::test]
 async fn a_drain_finishes_what_is_under_way_and_takes_nothing_new() {
-    let gate = Arc::new(Semaphore::new(0));
-    let held = Arc::clone(&gate);
+    let (gate, begun) = (Arc::new(Semaphore::new(0)), Arc::new(Semaphore::new(0)));
+    let (held, begins) = (Arc::clone(&gate), Arc::clone(&begun));
     let plane = TestPlane::answering(&quick(), move |request| {
         let held = Arc::clone(&held);
+        begins.add_permits(1);
         async move {
             let _permit = held.acquire().await;
             hello(request).await
@@ -80,6 +81,7 @@ async fn a_drain_finishes_what_is_under_way_and_takes_nothing_new() {
     busy.send(GET).await;
     let mut idle = plane.connect().await;
     until("both connections", || plane.metrics.connections.get() == 2).await;
+    let _ = soon("the request", begun.acquire()).await;
     let mut watch = plane.plane.watch();
     assert!(!watch.is_draining());
     let address = plane.plane.addresses()[0];

@@ -7,11 +7,16 @@ use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use lakegate::config::types::Period;
-use lakegate::config::{ListenConfig, ServerConfig};
-use lakegate::exchange::{Request, Response};
-use lakegate::observe::Metrics;
+use lakegate::config::{ListenConfig, ServerConfig, UpstreamConfig};
+use lakegate::exchange::classify::InspectionLimits;
+use lakegate::exchange::{Classify, Request, Response, step};
+use lakegate::lakefs_client::Dialer;
+use lakegate::observe::{Metrics, Observe};
 use lakegate::pipeline::Pipeline;
 use lakegate::server::Plane;
+use lakegate::upstream::{Pools, Upstream};
+use tokio::sync::Semaphore;
+use tower::ServiceBuilder;
 
 use super::raw::{Wire, until};
 
@@ -49,6 +54,23 @@ impl TestPlane {
         Self::over(Pipeline::new(service), config, Arc::new(Metrics::new()))
     }
 
+    /// Starts one that forwards to a lakeFS, with what every stack has: the access line, and what a request is.
+    pub(crate) fn forwarding(config: &ServerConfig, upstream: &UpstreamConfig, patience: Duration) -> Self {
+        let metrics = Arc::new(Metrics::new());
+        let dialer = Arc::new(Dialer::new(upstream).expect("a dialer"));
+        let pools = Arc::new(Pools::new(Plane::threads(config)));
+        let limits = InspectionLimits {
+            body: 1 << 20,
+            timeout: Duration::from_secs(5),
+        };
+        let budget = Arc::new(Semaphore::new(64 << 10));
+        let stack = ServiceBuilder::new()
+            .layer(step(Observe::new(Vec::new(), Arc::clone(&metrics))))
+            .layer(step(Classify::new(Vec::new(), limits, budget)))
+            .service(Upstream::new(upstream, patience, dialer, pools, Arc::clone(&metrics)));
+        Self::over(Pipeline::new(stack), config, metrics)
+    }
+
     /// A new raw connection to it.
     pub(crate) async fn connect(&self) -> Wire {
         Wire::connect(self.plane.addresses()[0]).await
@@ -70,5 +92,16 @@ pub(crate) fn quick() -> ServerConfig {
         idle_timeout: Period(Duration::from_millis(400)),
         drain_timeout: Period(Duration::from_millis(1500)),
         ..ServerConfig::default()
+    }
+}
+
+/// A lakeFS at `address`, with timeouts short enough to wait for.
+pub(crate) fn upstream_at(address: SocketAddr) -> UpstreamConfig {
+    UpstreamConfig {
+        url: format!("http://{address}").parse().expect("an address"),
+        connect_timeout: Period(Duration::from_secs(2)),
+        response_timeout: Period(Duration::from_millis(800)),
+        idle_timeout: Period(Duration::from_millis(400)),
+        ..UpstreamConfig::default()
     }
 }

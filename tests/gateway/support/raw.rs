@@ -77,7 +77,7 @@ impl Message {
 /// One end of a connection.
 #[derive(Debug)]
 pub(crate) struct Wire {
-    pub(crate) stream: TcpStream,
+    stream: TcpStream,
     seen: Vec<u8>,
 }
 
@@ -107,6 +107,13 @@ impl Wire {
             .expect("sends");
     }
 
+    /// Sends, and does not mind if the other side no longer wants it.
+    pub(crate) async fn try_send(&mut self, bytes: impl AsRef<[u8]>) -> bool {
+        soon("room to write", self.stream.write_all(bytes.as_ref()))
+            .await
+            .is_ok()
+    }
+
     /// Sends a request and reads its answer.
     pub(crate) async fn ask(&mut self, bytes: impl AsRef<[u8]>) -> Message {
         self.send(bytes).await;
@@ -133,14 +140,31 @@ impl Wire {
         }
     }
 
+    /// Reads one request with its body; nothing if the connection ended before it, an error if within.
+    pub(crate) async fn request(&mut self) -> Option<Result<Message, &'static str>> {
+        let head = match self.head().await {
+            Some(head) => head,
+            None if self.seen.is_empty() => return None,
+            None => return Some(Err("cut in the head")),
+        };
+        Some(self.body(head, false).await)
+    }
+
     /// Reads a head; nothing if the connection ends first.
     pub(crate) async fn head(&mut self) -> Option<Message> {
+        soon("a head", self.head_whenever()).await
+    }
+
+    /// Reads a head, whenever it comes.
+    pub(crate) async fn head_whenever(&mut self) -> Option<Message> {
         let end = loop {
             if let Some(end) = self.seen.windows(4).position(|window| window == b"\r\n\r\n") {
                 break end;
             }
-            if !self.fill().await {
-                return None;
+            self.seen.reserve(64 << 10);
+            match self.stream.read_buf(&mut self.seen).await {
+                Ok(more) if more > 0 => {}
+                _ => return None,
             }
         };
         let head: Vec<u8> = self.seen.drain(..end + 4).collect();
@@ -220,6 +244,16 @@ impl Wire {
     pub(crate) async fn fill(&mut self) -> bool {
         self.seen.reserve(64 << 10);
         matches!(soon("bytes or the end", self.stream.read_buf(&mut self.seen)).await, Ok(more) if more > 0)
+    }
+
+    /// What came and was not read as a message yet.
+    pub(crate) fn take(&mut self) -> Vec<u8> {
+        std::mem::take(&mut self.seen)
+    }
+
+    /// The socket itself.
+    pub(crate) fn stream_mut(&mut self) -> &mut TcpStream {
+        &mut self.stream
     }
 
     /// Waits for the end of the connection, and returns what came before it.
