@@ -1,10 +1,10 @@
 //! Turns: what moves a branch goes one at a time on each branch, first come, first served.
 //!
 //! lakeFS lets such calls race and answers the losers 429 or 500; in turn, none loses (`graveler.go`, retryBranchUpdate and Commit).
-//! Writes to staging take no turn: they race only with a commit's sealing of the staging area, three times in a row before they are
-//! refused, and movers that come one at a time seldom do that to them. The seat for them is [`Turns::at`]: a shared turn beside the
-//! exclusive one. `completePresignMultipartUpload` belongs there too, not among the movers: the store needs seconds to put the parts
-//! together, and completes of one branch must not wait for each other.
+//! Writes to staging take no turn yet. They race too: one that a commit's sealing of the staging area overtakes three times in a row is
+//! answered 429, more seldom when commits come one at a time. The seat for them is [`Turns::at`]: a shared turn beside the exclusive one.
+//! `completePresignMultipartUpload` belongs there too, not among the movers: the store needs seconds to put the parts together, and
+//! neither other completes nor commits should stand in line behind that.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
