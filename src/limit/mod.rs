@@ -21,6 +21,7 @@ use std::sync::Arc;
 
 use http::StatusCode;
 use hyper::ext::ReasonPhrase;
+use tokio::sync::watch;
 use tracing::Instrument as _;
 
 use crate::config::{LimitConfig, Mode, RuleMode, UpstreamLimit};
@@ -45,7 +46,25 @@ pub struct State {
     turns: Arc<Turns>,
     slots: Slots,
     queue: Queue,
+    /// How many mutations that outlive their clients are under way.
+    mutations: watch::Sender<usize>,
     metrics: Arc<Metrics>,
+}
+
+/// One mutation under way that outlives its client.
+struct Mutation(Arc<State>);
+
+impl Mutation {
+    fn begin(state: &Arc<State>) -> Self {
+        state.mutations.send_modify(|count| *count += 1);
+        Self(Arc::clone(state))
+    }
+}
+
+impl Drop for Mutation {
+    fn drop(&mut self) {
+        self.0.mutations.send_modify(|count| *count -= 1);
+    }
 }
 
 impl State {
@@ -56,6 +75,7 @@ impl State {
             turns: Arc::default(),
             slots: Slots::new(&UpstreamLimit::default()),
             queue: Queue::new(Arc::clone(&metrics)),
+            mutations: watch::Sender::new(0),
             metrics,
         }
     }
@@ -68,6 +88,13 @@ impl State {
     /// How many principals have a share: those that used anything lately.
     pub fn principals(&self) -> usize {
         self.shares.len()
+    }
+
+    /// Waits until every mutation has its answer, also those whose clients have left. A drain that ends before cuts them off: lakeFS
+    /// then cancels their work.
+    pub async fn mutations_done(&self) {
+        // The sender is `self`'s own, so this cannot fail.
+        let _ = self.mutations.subscribe().wait_for(|count| *count == 0).await;
     }
 
     /// On how many branches somebody has a turn.
@@ -122,7 +149,12 @@ impl Step for Limit {
         };
         let mut response = if plan.outlives_client {
             // hyper drops this future when the client leaves; the task goes on, and its answer ends the turn.
-            match tokio::spawn(run.in_current_span()).await {
+            let mutation = Mutation::begin(&self.state);
+            let task = async move {
+                let _mutation = mutation;
+                run.await
+            };
+            match tokio::spawn(task.in_current_span()).await {
                 Ok(response) => response,
                 Err(error) => match error.try_into_panic() {
                     Ok(panic) => std::panic::resume_unwind(panic),

@@ -1,5 +1,7 @@
 //! Turns: movers one at a time, whoever leaves or fails, and nobody else waits for them.
 
+use futures_util::FutureExt as _;
+
 use super::*;
 
 #[tokio::test(start_paused = true)]
@@ -124,6 +126,7 @@ async fn a_commit_whose_client_leaves_goes_on_and_its_answer_ends_the_turn() {
     left.abort();
     assert!(left.await.is_err());
     assert_eq!(world.lakefs.running.load(Ordering::SeqCst), 1);
+    assert!(world.state.mutations_done().now_or_never().is_none());
     let next = world.send(commit("main")).await.unwrap();
     assert_eq!(
         next.took,
@@ -131,6 +134,7 @@ async fn a_commit_whose_client_leaves_goes_on_and_its_answer_ends_the_turn() {
         "the turn is the first one's until it has its answer"
     );
     assert_eq!(world.lakefs.done.load(Ordering::SeqCst), 2);
+    world.state.mutations_done().await;
     world.assert_idle();
 }
 
@@ -157,4 +161,40 @@ async fn permits_come_back_after_faults() {
         world.assert_idle();
         assert_eq!(world.send(commit("main")).await.unwrap().took, WORK);
     }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn on_several_threads_nothing_leaks_whoever_leaves() {
+    let world = World::new(|config| {
+        config.principal.in_flight = 3;
+        config.upstream.in_flight = 2;
+    });
+    let (running, most) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
+    let lakefs = service_fn(move |_: Request| {
+        let (running, most) = (Arc::clone(&running), Arc::clone(&most));
+        async move {
+            let now = running.fetch_add(1, Ordering::SeqCst) + 1;
+            most.fetch_max(now, Ordering::SeqCst);
+            for _ in 0..20 {
+                tokio::task::yield_now().await;
+            }
+            running.fetch_sub(1, Ordering::SeqCst);
+            assert_eq!(most.load(Ordering::SeqCst), 1, "two movers on one branch at a time");
+            Ok::<_, Infallible>(Response::new(Body::empty()))
+        }
+    });
+    let sent: Vec<_> = (0..400)
+        .map(|_| world.send_to(commit("main"), lakefs.clone()))
+        .collect();
+    for (number, answer) in sent.into_iter().enumerate() {
+        if number % 3 == 0 {
+            answer.abort();
+        }
+        match answer.await {
+            Ok(answered) => assert_eq!(answered.status(), 200),
+            Err(error) => assert!(error.is_cancelled(), "{error}"),
+        }
+    }
+    world.state.mutations_done().await;
+    world.assert_idle();
 }
