@@ -3,6 +3,7 @@
 //! Exit codes: 0 done, 1 failed, 64 wrong usage or configuration.
 
 mod check;
+mod explain;
 mod sandbox;
 mod schema;
 
@@ -25,6 +26,7 @@ struct Cli {
 #[derive(Debug, Subcommand)]
 enum Command {
     Check(check::Check),
+    Explain(explain::Explain),
     Sandbox(sandbox::Command),
     Schema(schema::Schema),
 }
@@ -34,6 +36,7 @@ impl Command {
         match self {
             Self::Check(command) => command.run(),
             Self::Sandbox(command) => command.run(),
+            Self::Explain(command) => command.run(),
             Self::Schema(command) => command.run(),
         }
     }
@@ -43,6 +46,8 @@ const EXAMPLES: &str = "\
 Examples:
   lakegate check lakegate.yaml              what is wrong with a configuration, all at once
   lakegate sandbox                          a small lakeFS look-alike, to try the gateway on
+  lakegate explain DELETE /api/v1/repositories/lake/branches/main
+                                            what a request is, which rules and limits apply to it, and why
   lakegate schema > lakegate.schema.json    the JSON Schema of the configuration, for your editor
 
 `lakegate COMMAND --help` tells more of each.";
