@@ -1,0 +1,172 @@
+//! What deciding costs: classify, guard, and admission where nobody waits. `cargo bench --bench decide`.
+//!
+//! Wanted (issue 5): guard at most 1 us with 10 rules and 3 us with 1,000; (issue 8): admission at most 2 us, flat from 10 to 10,000
+//! principals. Admission is measured through its layer, so compare it with `admission/bare layer`, which only passes requests on.
+
+#![expect(clippy::unwrap_used, reason = "a benchmark that cannot be set up must fail")]
+
+use std::convert::Infallible;
+use std::hint::black_box;
+use std::sync::Arc;
+
+use criterion::{BatchSize, Criterion, criterion_group, criterion_main};
+use futures_util::FutureExt as _;
+use http::{Method, request::Parts};
+use lakegate::config::{GuardConfig, HardResetMember, LimitConfig, Mode, Preset, RuleConfig, RuleMode};
+use lakegate::exchange::step::Inner;
+use lakegate::exchange::{Body, Client, Context, Next, Principal, Proof, Request, Response, Step, step};
+use lakegate::guard::{Asked, Rules, decide};
+use lakegate::lakefs::{self, Classified};
+use lakegate::limit::{Limit, State};
+use lakegate::observe::Metrics;
+use tower::{Layer as _, Service, service_fn};
+
+fn head(method: Method, target: &str) -> Parts {
+    let request = http::Request::builder()
+        .method(method)
+        .uri(target)
+        .header("host", "localhost");
+    request.body(()).unwrap().into_parts().0
+}
+
+fn classified(method: Method, target: &str) -> Classified {
+    lakefs::classify(&head(method, target), &[]).unwrap()
+}
+
+const READ: &str = "/api/v1/repositories/lake/refs/main/objects/ls?prefix=data%2F&amount=1000";
+const RESET: &str = "/api/v1/repositories/lake/branches/work/hard_reset?ref=main~1&force=true";
+const OBJECT: &str = "/lake/main/data/2026/11/part-00001.parquet";
+
+fn classify(criterion: &mut Criterion) {
+    let mut group = criterion.benchmark_group("classify");
+    let domains = ["s3.local.lakefs.io".to_owned()];
+    let mut object = head(Method::GET, OBJECT);
+    object.headers.insert("host", "s3.local.lakefs.io".parse().unwrap());
+    let heads = [
+        ("listObjects", head(Method::GET, READ)),
+        ("hardResetBranch", head(Method::PUT, RESET)),
+        ("s3:GetObject", object),
+    ];
+    for (name, head) in &heads {
+        group.bench_function(*name, |bencher| {
+            bencher.iter(|| lakefs::classify(black_box(head), &domains))
+        });
+    }
+}
+
+/// `count` rules, each over a branch pattern of its own that does not match `work`.
+fn rules(count: usize, pattern: fn(usize) -> String) -> Rules {
+    let rule = |number| RuleConfig {
+        name: format!("rule-{number}"),
+        repositories: vec!["*".to_owned()],
+        branches: vec![pattern(number)],
+        preset: Preset::Protect,
+        hard_reset: HardResetMember::Any,
+        mode: RuleMode::Enforce,
+    };
+    Rules::new(&GuardConfig {
+        rules: (0..count).map(rule).collect(),
+    })
+}
+
+fn guard(criterion: &mut Criterion) {
+    let mut group = criterion.benchmark_group("guard, allowed");
+    let (read, reset) = (classified(Method::GET, READ), classified(Method::PUT, RESET));
+    let thousand = rules(1000, |number| format!("main-{number}"));
+    let asked = Asked {
+        classified: &read,
+        method: &Method::GET,
+    };
+    group.bench_function("a read, 1,000 rules", |bencher| {
+        bencher.iter(|| decide(black_box(asked), &thousand))
+    });
+    let asked = Asked {
+        classified: &reset,
+        method: &Method::PUT,
+    };
+    type Pattern = fn(usize) -> String;
+    let patterns: [(&str, Pattern); 3] = [
+        ("names", |number| format!("main-{number}")),
+        ("globs with a beginning", |number| format!("release-{number}-*")),
+        ("globs without a beginning", |number| format!("*-{number}")),
+    ];
+    for (name, pattern) in patterns {
+        for count in [10, 1000] {
+            let rules = rules(count, pattern);
+            group.bench_function(format!("a hard reset, {count} rules, {name}"), |bencher| {
+                bencher.iter(|| decide(black_box(asked), &rules));
+            });
+        }
+    }
+}
+
+/// A layer that does nothing.
+struct Bare;
+
+impl Step for Bare {
+    async fn call<S: Inner>(&self, request: Request, next: Next<S>) -> Response {
+        next.run(request).await
+    }
+}
+
+fn request(principal: &Principal, classified: &Classified) -> Request {
+    let peer = ([127, 0, 0, 1], 9).into();
+    let address = [127, 0, 0, 1].into();
+    let context = Context::new(Client {
+        address,
+        peer,
+        secure: false,
+    });
+    context.set_classified(classified.clone());
+    context.set_principal(principal.clone());
+    let mut request = Request::new(Body::empty());
+    request.extensions_mut().insert(context);
+    request
+}
+
+fn principals(count: usize) -> Vec<Principal> {
+    let principal = |number| {
+        let name: Arc<str> = format!("user-{number}@example.com").into();
+        Principal {
+            name: Arc::clone(&name),
+            groups: Arc::new([]),
+            method: "basic",
+            proof: Proof::Proved,
+            limit_key: name,
+        }
+    };
+    (0..count).map(principal).collect()
+}
+
+/// Sends requests of `principals` in turn through a layer over a lakeFS that answers at once.
+fn through<S: Service<Request, Response = Response, Error = Infallible>>(
+    criterion: &mut Criterion,
+    name: &str,
+    mut stack: S,
+    principals: &[Principal],
+) {
+    let read = classified(Method::GET, READ);
+    let mut turn = principals.iter().cycle();
+    criterion.benchmark_group("admission").bench_function(name, |bencher| {
+        bencher.iter_batched(
+            || request(turn.next().unwrap(), &read),
+            |request| stack.call(request).now_or_never().unwrap(),
+            BatchSize::SmallInput,
+        );
+    });
+}
+
+fn admission(criterion: &mut Criterion) {
+    let lakefs = || service_fn(|_: Request| async { Ok::<_, Infallible>(Response::new(Body::empty())) });
+    through(criterion, "bare layer", step(Bare).layer(lakefs()), &principals(10));
+    let mut config = LimitConfig::default();
+    (config.principal.requests_per_second, config.principal.burst) = (1_000_000_000, 1_000_000_000);
+    for (name, count) in [("10 principals", 10), ("10,000 principals", 10_000)] {
+        let state = Arc::new(State::new(Arc::new(Metrics::new())));
+        let layer = step(Limit::new(&config, Mode::Enforce, state));
+        through(criterion, name, layer.layer(lakefs()), &principals(count));
+    }
+}
+
+criterion_group!(benches, classify, guard, admission);
+criterion_main!(benches);
