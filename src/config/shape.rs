@@ -211,7 +211,8 @@ impl<'a> Reader<'a> {
     fn scalar(&mut self, scalar: &Scalar, node: &Node, shape: &Shape<'a>, key: &str) -> Option<ValueKind> {
         if is_null(node) {
             // A section whose keys are all commented out is as good as no section.
-            let section = shape.items.is_some() || shape.maps.iter().any(|map| map.get("required").is_none());
+            let list = shape.items.is_some() && !shape.text;
+            let section = list || shape.maps.iter().any(|map| map.get("required").is_none());
             if !shape.nullable && !section {
                 self.problem(key, "has no value", "write one, or take the key out", &node.place);
             }
@@ -288,7 +289,12 @@ impl<'a> Reader<'a> {
 
     fn number(&mut self, scalar: &Scalar, schema: &Json, node: &Node, key: &str) -> Option<ValueKind> {
         let fraction = schema.get("type").and_then(Json::as_str) == Some("number");
-        let number = scalar.text.parse::<i64>().ok();
+        // `012` is ten in some YAMLs and twelve in others, so it is nothing here.
+        let number = scalar
+            .text
+            .parse::<i64>()
+            .ok()
+            .filter(|number| number.to_string() == scalar.text);
         let fits = |bound: &str, holds: fn(f64, f64) -> bool| {
             let bound = schema.get(bound).and_then(Json::as_f64);
             bound.filter(|bound| number.is_some_and(|number| !holds(number as f64, *bound)))

@@ -4,6 +4,7 @@
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
+use proptest::prelude::*;
 use serde_json::Value as Json;
 
 use super::environment::Environment;
@@ -205,4 +206,79 @@ fn without_a_file_only_the_environment_counts() {
         (loaded.config.limit.max_wait.to_string(), loaded.warnings.len()),
         ("5s".to_owned(), 0)
     );
+}
+
+#[test]
+fn marks_and_line_ends_of_other_systems_are_taken() {
+    let text = "\u{feff}upstream:\r\n  url: http://127.0.0.1:9000\r\nguard:\r\n  rules: []\r\n";
+    let config = load_text(text).unwrap().config;
+    assert_eq!(config.upstream.url.port, 9000);
+}
+
+fn load_text(text: &str) -> Result<Loaded, Problems> {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("lakegate.yaml");
+    std::fs::write(&file, text).unwrap();
+    load(&file, &[])
+}
+
+/// What values are replaced with, and keys.
+const PIECES: &[&str] = &[
+    "", " ", "~", "true", "yes", "7", "012", "-1", "1.5", "5s", "4KiB", "[]", "[a, b]", "{}", "{ a: b }", "\"7\"", "|",
+    "&a x", "*a", "!!str 5", "\t", "'", "# x", "embedded",
+];
+
+/// A whole configuration with one line gone, one too many, or one value replaced.
+fn spoilt() -> impl Strategy<Value = String> {
+    // A list with something in it instead of the empty one; and no section whose keys are all commented out, see below.
+    let reference = read("config/reference.yaml")
+        .replace("guard:\n", "")
+        .replace("  rules: []\n", "")
+        .replace("  tls:\n", "");
+    let rules = "guard:\n  rules:\n    - { name: a, branches: [main] }\n    - name: b\n      branches: [x]\n";
+    let whole = reference + rules;
+    let lines: Vec<String> = whole
+        .lines()
+        .filter(|line| !line.contains('#'))
+        .map(str::to_owned)
+        .collect();
+    (0..lines.len(), 0..3_u8, prop::sample::select(PIECES)).prop_map(move |(at, how, piece)| {
+        let mut lines = lines.clone();
+        match how {
+            0 => drop(lines.remove(at)),
+            1 => lines.insert(at, format!("{piece}: {piece}")),
+            _ => {
+                lines[at] = lines[at]
+                    .split_once(": ")
+                    .map_or(piece.to_owned(), |(key, _)| format!("{key}: {piece}"))
+            }
+        }
+        lines.join("\n")
+    })
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(200))]
+
+    // serde-saphyr, which knows nothing of our tree and our layers, is the witness: what both take, they read alike.
+    #[test]
+    fn nothing_is_left_out_unsaid(text in spoilt()) {
+        match (load_text(&text), serde_saphyr::from_str::<Config>(&text)) {
+            (Ok(loaded), Ok(witness)) => prop_assert_eq!(loaded.config, witness),
+            (Err(problems), _) => prop_assert!(!problems.0.is_empty()),
+            // The witness takes no empty section, and that is all the difference.
+            (Ok(_), Err(error)) => {
+                let error = error.to_string();
+                let empty = ["expected mapping start", "expected sequence start"].iter().any(|start| error.contains(start));
+                prop_assert!(empty, "{}", error);
+            }
+        }
+    }
+
+    #[test]
+    fn any_text_is_read_or_refused(text in "[ -~\n\t\u{e9}]{0,80}") {
+        if let Err(problems) = load_text(&text) {
+            prop_assert!(problems.to_string().starts_with(['e', 'w']));
+        }
+    }
 }

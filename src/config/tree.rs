@@ -234,14 +234,7 @@ impl<'a> Builder<'a> {
     }
 
     fn next(&mut self) -> Result<Option<(Event<'a>, Span)>, Stop> {
-        loop {
-            match self.events.next() {
-                Some(Ok((Event::Comment(..), _))) => {}
-                Some(Ok(event)) => return Ok(Some(event)),
-                Some(Err(error)) => return Err(self.syntax(&error)),
-                None => return Ok(None),
-            }
-        }
+        self.events.next().transpose().map_err(|error| self.syntax(&error))
     }
 
     fn syntax(&self, error: &ScanError) -> Stop {

@@ -3,6 +3,8 @@
 //! `cfg(test)` on each module tells clippy that helpers there may unwrap, as tests may.
 
 #[cfg(test)]
+mod command_line;
+#[cfg(test)]
 mod house;
 #[cfg(test)]
 mod server;
