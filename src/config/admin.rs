@@ -16,6 +16,9 @@ pub struct AdminConfig {
     #[serde(deserialize_with = "types::address")]
     #[schemars(with = "types::Address")]
     pub listen: SocketAddr,
+    /// Host names it is called by, beside `localhost` and plain addresses; others are refused, so that no web page can reach it by
+    /// a name of its own.
+    pub hosts: Vec<String>,
     /// The unix socket of commands on the running process (mode 0600).
     pub socket: PathBuf,
 }
@@ -24,6 +27,7 @@ impl Default for AdminConfig {
     fn default() -> Self {
         Self {
             listen: SocketAddr::from(([127, 0, 0, 1], 8081)),
+            hosts: Vec::new(),
             socket: "lakegate.sock".into(),
         }
     }

@@ -44,46 +44,20 @@ fn cannot(error: &StoreError) -> Rejection {
 #[cfg(test)]
 mod tests {
     use std::convert::Infallible;
-    use std::net::{IpAddr, Ipv4Addr};
     use std::sync::atomic::{AtomicBool, Ordering};
 
     use http::StatusCode;
     use tower::{Layer as _, Service as _, service_fn};
-    use uuid::Uuid;
 
     use super::*;
     use crate::exchange::Body;
     use crate::exchange::step::step;
-    use crate::store::{Filter, State, Timestamp, Upload};
+    use crate::store::{Filter, State, Upload};
 
     fn create() -> Request {
         let mut request = Request::new(Body::empty());
-        request.extensions_mut().insert(UploadIntent(Upload {
-            id: Uuid::now_v7(),
-            repository: "r".into(),
-            branch: "b".into(),
-            path: "p".into(),
-            upload_id: None,
-            physical_address: None,
-            principal: None,
-            auth_method: None,
-            client_address: IpAddr::V4(Ipv4Addr::LOCALHOST),
-            user_agent: None,
-            parts_asked: None,
-            parts_presigned: 0,
-            parts_copied: 0,
-            parts_done: None,
-            bytes: None,
-            checksum: None,
-            state: State::Intent,
-            created: Timestamp::now(),
-            updated: Timestamp::now(),
-            completed: None,
-            status: None,
-            request_id: None,
-            upstream_request_id: None,
-            error: None,
-        }));
+        let upload = Upload::sample("r", State::Intent);
+        request.extensions_mut().insert(UploadIntent(upload));
         request
     }
 

@@ -1,14 +1,17 @@
-//! Disks for tests: one that counts, one that is full.
+//! For tests: a record, a disk that counts, one that is full.
 
 use std::io::{self, ErrorKind};
+use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use redb::StorageBackend;
 use redb::backends::InMemoryBackend;
 
+use uuid::Uuid;
+
 use super::file::Opener;
-use super::{Embedded, Store, StoreError};
+use super::{Embedded, State, Store, StoreError, Timestamp, Upload};
 
 /// A backend that counts what reaches the disk and can have a full one.
 #[derive(Debug)]
@@ -56,5 +59,37 @@ impl Store {
                 .map_err(|error| StoreError::of(place, error))
         });
         (Self::Memory(Embedded::open(opener).unwrap()), full)
+    }
+}
+
+impl Upload {
+    /// A new record.
+    pub(crate) fn sample(repository: &str, state: State) -> Self {
+        Self {
+            id: Uuid::now_v7(),
+            repository: repository.into(),
+            branch: "main".into(),
+            path: "a/b".into(),
+            upload_id: None,
+            physical_address: None,
+            principal: Some("alice".into()),
+            auth_method: Some("basic".into()),
+            client_address: IpAddr::V4(Ipv4Addr::LOCALHOST),
+            user_agent: None,
+            parts_asked: Some(3),
+            parts_presigned: 0,
+            parts_copied: 0,
+            parts_done: None,
+            bytes: None,
+            checksum: None,
+            state,
+            created: Timestamp(1),
+            updated: Timestamp(1),
+            completed: None,
+            status: None,
+            request_id: None,
+            upstream_request_id: None,
+            error: None,
+        }
     }
 }

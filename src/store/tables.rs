@@ -1,9 +1,11 @@
 //! The tables of the database: records by id, and two indices over them, by state and by name. What runs inside a transaction.
 
+use std::collections::BTreeMap;
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
 use redb::{ReadOnlyTable, ReadTransaction, ReadableTable, Table, TableDefinition, WriteTransaction};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use uuid::Uuid;
 
 use super::{Change, Key, State, StoreError, Timestamp, Upload};
@@ -76,8 +78,27 @@ impl Filter {
     }
 }
 
+/// Written as an object with a member for each state.
+impl Serialize for Counts {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_map(State::ALL.map(|state| (state.as_str(), self.of(state))))
+    }
+}
+
+impl<'de> Deserialize<'de> for Counts {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let mut counts = Self::default();
+        for (state, count) in BTreeMap::<State, u64>::deserialize(deserializer)? {
+            if let Some(known) = counts.0.get_mut(state as usize) {
+                *known = count;
+            }
+        }
+        Ok(counts)
+    }
+}
+
 /// Sums over records.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Stats {
     /// How many in each state.
     pub counts: Counts,

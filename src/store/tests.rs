@@ -1,47 +1,16 @@
 //! The store as its users see it: what was acknowledged is there, what is wrong is said.
 
 use std::collections::BTreeSet;
-use std::net::{IpAddr, Ipv4Addr};
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use redb::backends::{FileBackend, InMemoryBackend};
-use uuid::Uuid;
 
 use super::fake::Disk;
 use super::file::Opener;
 use super::*;
 use crate::config::EmbeddedConfig;
-
-fn upload(repository: &str, state: State) -> Upload {
-    Upload {
-        id: Uuid::now_v7(),
-        repository: repository.into(),
-        branch: "main".into(),
-        path: "a/b".into(),
-        upload_id: None,
-        physical_address: None,
-        principal: Some("alice".into()),
-        auth_method: Some("basic".into()),
-        client_address: IpAddr::V4(Ipv4Addr::LOCALHOST),
-        user_agent: None,
-        parts_asked: Some(3),
-        parts_presigned: 0,
-        parts_copied: 0,
-        parts_done: None,
-        bytes: None,
-        checksum: None,
-        state,
-        created: Timestamp(1),
-        updated: Timestamp(1),
-        completed: None,
-        status: None,
-        request_id: None,
-        upstream_request_id: None,
-        error: None,
-    }
-}
 
 fn named(upload: &Upload) -> Key {
     Key::Name {
@@ -75,7 +44,7 @@ async fn every_acknowledged_record_is_there_after_a_store_is_dropped_unclosed() 
         let store = reopen(&path).await;
         assert_eq!(store.counts().borrow().total(), ids.len() as u64, "round {round}");
         for _ in 0..20 {
-            let record = upload("r", State::Open);
+            let record = Upload::sample("r", State::Open);
             ids.insert(record.id);
             store.put_upload(record).await.unwrap();
         }
@@ -95,7 +64,7 @@ async fn a_copy_of_the_file_in_use_holds_all_that_was_acknowledged() {
     let path = folder.path().join("lakegate.redb");
     let store = open(&path).unwrap();
     for count in 1..=10_u64 {
-        store.put_upload(upload("r", State::Open)).await.unwrap();
+        store.put_upload(Upload::sample("r", State::Open)).await.unwrap();
         let copy = folder.path().join(count.to_string());
         std::fs::copy(&path, &copy).unwrap();
         assert_eq!(open(&copy).unwrap().counts().borrow().total(), count);
@@ -105,7 +74,7 @@ async fn a_copy_of_the_file_in_use_holds_all_that_was_acknowledged() {
 #[tokio::test]
 async fn changes_to_one_record_never_lose_each_other() {
     let store = Store::memory().unwrap();
-    let record = upload("r", State::Open);
+    let record = Upload::sample("r", State::Open);
     store.put_upload(record.clone()).await.unwrap();
     let change = || {
         store.update_upload(
@@ -127,9 +96,12 @@ async fn changes_to_one_record_never_lose_each_other() {
 #[tokio::test]
 async fn records_are_found_by_state_repository_and_upload_id() {
     let store = Store::memory().unwrap();
-    let mut first = upload("r1", State::Open);
+    let mut first = Upload::sample("r1", State::Open);
     first.upload_id = Some("u".into());
-    let (second, third) = (upload("r2", State::Open), upload("r1", State::Completed));
+    let (second, third) = (
+        Upload::sample("r2", State::Open),
+        Upload::sample("r1", State::Completed),
+    );
     for record in [&first, &second, &third] {
         store.put_upload((*record).clone()).await.unwrap();
     }
@@ -175,8 +147,8 @@ async fn records_are_found_by_state_repository_and_upload_id() {
 #[tokio::test]
 async fn a_record_that_learns_its_upload_id_takes_in_the_one_made_without_it() {
     let store = Store::memory().unwrap();
-    let intent = upload("r", State::Intent);
-    let mut seen = upload("r", State::Completed);
+    let intent = Upload::sample("r", State::Intent);
+    let mut seen = Upload::sample("r", State::Completed);
     (seen.upload_id, seen.bytes, seen.parts_asked) = (Some("u".into()), Some(7), None);
     store.put_upload(intent.clone()).await.unwrap();
     store.put_upload(seen.clone()).await.unwrap();
@@ -202,9 +174,9 @@ async fn a_record_that_learns_its_upload_id_takes_in_the_one_made_without_it() {
 async fn old_finished_records_expire_and_live_ones_stay() {
     let store = Store::memory().unwrap();
     let (old, live, fresh) = (
-        upload("r", State::Completed),
-        upload("r", State::Open),
-        upload("r", State::Failed),
+        Upload::sample("r", State::Completed),
+        Upload::sample("r", State::Open),
+        Upload::sample("r", State::Failed),
     );
     let fresh = Upload {
         updated: Timestamp(u64::MAX),
@@ -233,7 +205,7 @@ async fn beyond_the_bound_the_oldest_goes_the_finished_first() {
         State::Open,
         State::Open,
     ]
-    .map(|state| upload("r", state));
+    .map(|state| Upload::sample("r", state));
     for record in &records {
         store.put_upload(record.clone()).await.unwrap();
     }
@@ -274,7 +246,7 @@ async fn a_damaged_file_is_refused_and_left_as_it_is() {
     let path = folder.path().join("lakegate.redb");
     let store = open(&path).unwrap();
     for _ in 0..200 {
-        store.put_upload(upload("r", State::Open)).await.unwrap();
+        store.put_upload(Upload::sample("r", State::Open)).await.unwrap();
     }
     let sound = std::fs::read(&path).unwrap();
 
@@ -335,19 +307,19 @@ async fn a_full_disk_is_said_and_writing_goes_on_once_there_is_space() {
             .map_err(|error| StoreError::of(place, error))
     });
     let store = Store::Embedded(Embedded::open(opener).unwrap());
-    let before = upload("r", State::Open);
+    let before = Upload::sample("r", State::Open);
     store.put_upload(before.clone()).await.unwrap();
 
     full.store(true, Ordering::Relaxed);
     for _ in 0..2 {
-        let error = store.put_upload(upload("r", State::Open)).await.unwrap_err();
+        let error = store.put_upload(Upload::sample("r", State::Open)).await.unwrap_err();
         assert!(matches!(error, StoreError::Full { .. }), "{error:?}");
     }
     assert!(store.check().await.is_err());
 
     full.store(false, Ordering::Relaxed);
     store.check().await.unwrap();
-    let after = upload("r", State::Open);
+    let after = Upload::sample("r", State::Open);
     store.put_upload(after.clone()).await.unwrap();
     let all = store.uploads(Filter::default(), 9).await.unwrap();
     let ids: Vec<_> = all.iter().map(|upload| upload.id).collect();
@@ -372,7 +344,7 @@ async fn writes_that_wait_together_share_commits() {
     let store = Store::Embedded(Embedded::open(opener).unwrap());
     store.flush().await.unwrap();
     let one = syncs.load(Ordering::Relaxed);
-    store.put_upload(upload("r", State::Open)).await.unwrap();
+    store.put_upload(Upload::sample("r", State::Open)).await.unwrap();
     let one = syncs.load(Ordering::Relaxed) - one;
 
     // The writer is kept at its desk until all fifty wait.
@@ -385,7 +357,7 @@ async fn writes_that_wait_together_share_commits() {
     );
     store.writer().submit(hold);
     let before = syncs.load(Ordering::Relaxed);
-    let puts = futures_util::future::join_all((0..50).map(|_| store.put_upload(upload("r", State::Open))));
+    let puts = futures_util::future::join_all((0..50).map(|_| store.put_upload(Upload::sample("r", State::Open))));
     let release = async { drop(release) };
     let (results, ()) = tokio::join!(biased; puts, release);
     results.into_iter().for_each(|result| result.unwrap());
@@ -411,7 +383,7 @@ async fn a_write_that_cannot_wait_is_told_when_too_many_do() {
     let outcomes = Arc::new(std::sync::Mutex::new((0_usize, 0_usize)));
     for _ in 0..10_000 {
         let outcomes = Arc::clone(&outcomes);
-        let record = upload("r", State::Open);
+        let record = Upload::sample("r", State::Open);
         let id = record.id;
         store.submit_upload(
             Key::Id(id),

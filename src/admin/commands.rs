@@ -1,0 +1,167 @@
+//! The routes of the command socket: what `lakegate` commands ask the running process. HTTP/1 and JSON; a command more is a route more.
+
+use std::path::PathBuf;
+
+use http::{Method, Request, StatusCode};
+use hyper::body::Incoming;
+use percent_encoding::percent_decode_str;
+use serde::{Deserialize, Serialize};
+use tokio::time::Instant;
+use uuid::Uuid;
+
+use super::answer::{self, Answer};
+use crate::store::{Counts, Filter, Store, StoreError, Timestamp, Upload};
+
+/// Records of one answer, unless asked otherwise, and at most.
+const PAGE: usize = 100;
+const PAGE_MAX: usize = 10_000;
+
+/// Answers the socket's requests.
+pub(super) struct Commands {
+    pub(super) store: Store,
+    pub(super) config: Option<PathBuf>,
+    pub(super) started: Timestamp,
+    pub(super) clock: Instant,
+}
+
+/// What `/status` tells.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Status {
+    /// The program's version.
+    pub version: String,
+    /// The process.
+    pub pid: u32,
+    /// When it started.
+    pub started: Timestamp,
+    /// For how long it has been running.
+    pub uptime_seconds: u64,
+    /// Its configuration file.
+    pub config: Option<PathBuf>,
+    /// Uploads in the ledger, by state.
+    pub uploads: Counts,
+}
+
+/// What `/uploads` tells.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Page {
+    /// The newest that pass.
+    pub uploads: Vec<Upload>,
+    /// Whether there are more than were asked for.
+    pub more: bool,
+}
+
+impl Commands {
+    pub(super) async fn answer(&self, request: &Request<Incoming>) -> Answer {
+        let path = request.uri().path();
+        let segments: Vec<&str> = path.trim_start_matches('/').split('/').collect();
+        let query = request.uri().query().unwrap_or_default();
+        let answered = match (request.method(), segments.as_slice()) {
+            (&Method::GET, ["status"]) => Ok(self.status()),
+            (&Method::GET, ["uploads"]) => self.uploads(query).await,
+            (&Method::GET, ["uploads", "stats"]) => self.stats(query).await,
+            (&Method::GET, ["uploads", id]) => self.upload(id).await,
+            (_, ["status"] | ["uploads"] | ["uploads", _]) => Ok(answer::not_allowed("GET")),
+            _ => Ok(answer::not_found()),
+        };
+        answered.unwrap_or_else(|Refusal(status, message)| answer::failure(status, message))
+    }
+
+    fn status(&self) -> Answer {
+        let status = Status {
+            version: env!("CARGO_PKG_VERSION").into(),
+            pid: std::process::id(),
+            started: self.started,
+            uptime_seconds: self.clock.elapsed().as_secs(),
+            config: self.config.clone(),
+            uploads: *self.store.counts().borrow(),
+        };
+        answer::json(StatusCode::OK, &status)
+    }
+
+    async fn uploads(&self, query: &str) -> Result<Answer, Refusal> {
+        let asked = Asked::of(query)?;
+        let limit = asked.limit.unwrap_or(PAGE).clamp(1, PAGE_MAX);
+        let mut uploads = self.store.uploads(asked.filter, limit + 1).await.map_err(broken)?;
+        let more = uploads.len() > limit;
+        uploads.truncate(limit);
+        Ok(answer::json(StatusCode::OK, &Page { uploads, more }))
+    }
+
+    async fn stats(&self, query: &str) -> Result<Answer, Refusal> {
+        let stats = self
+            .store
+            .upload_stats(Asked::of(query)?.filter)
+            .await
+            .map_err(broken)?;
+        Ok(answer::json(StatusCode::OK, &stats))
+    }
+
+    /// By the record's id or by lakeFS's upload id.
+    async fn upload(&self, id: &str) -> Result<Answer, Refusal> {
+        let id = decoded(id);
+        let mut found = match Uuid::parse_str(&id) {
+            Ok(id) => Vec::from_iter(self.store.upload(id).await.map_err(broken)?),
+            Err(_) => Vec::new(),
+        };
+        if found.is_empty() {
+            found = self.store.uploads_by_upload_id(id).await.map_err(broken)?;
+        }
+        if found.is_empty() {
+            return Err(Refusal(
+                StatusCode::NOT_FOUND,
+                "the ledger knows no upload with this id".into(),
+            ));
+        }
+        Ok(answer::json(
+            StatusCode::OK,
+            &Page {
+                uploads: found,
+                more: false,
+            },
+        ))
+    }
+}
+
+/// A question that is not answered, and why.
+struct Refusal(StatusCode, String);
+
+/// What a query asks for.
+#[derive(Debug, Default)]
+struct Asked {
+    filter: Filter,
+    limit: Option<usize>,
+}
+
+impl Asked {
+    fn of(query: &str) -> Result<Self, Refusal> {
+        let wrong = |message: String| Refusal(StatusCode::BAD_REQUEST, message);
+        let mut asked = Self::default();
+        for pair in query.split('&').filter(|pair| !pair.is_empty()) {
+            let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
+            let value = decoded(value);
+            match name {
+                "state" => asked.filter.states.push(value.parse().map_err(wrong)?),
+                "repository" => asked.filter.repository = Some(value),
+                "branch" => asked.filter.branch = Some(value),
+                "limit" => {
+                    let limit = value
+                        .parse()
+                        .map_err(|_| wrong(format!("limit `{value}` is not a number")))?;
+                    asked.limit = Some(limit);
+                }
+                other => return Err(wrong(format!("`{other}` is not asked here"))),
+            }
+        }
+        Ok(asked)
+    }
+}
+
+fn decoded(text: &str) -> String {
+    percent_decode_str(text).decode_utf8_lossy().into_owned()
+}
+
+/// The store cannot be read. Whoever asks is the operator: tell it.
+#[expect(clippy::needless_pass_by_value, reason = "the form of map_err")]
+fn broken(error: StoreError) -> Refusal {
+    Refusal(StatusCode::INTERNAL_SERVER_ERROR, error.to_string())
+}
