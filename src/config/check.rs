@@ -12,6 +12,7 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use super::problem::Problem;
 use super::types::{HttpUrl, Period, Secret};
 use super::{Config, UpstreamIdentity};
+use crate::lakefs::glob::Glob;
 
 /// A problem and the other keys that make it one.
 #[derive(Debug)]
@@ -119,6 +120,12 @@ impl Findings {
             ("auth.oidc_cookie", &auth.oidc_cookie),
             ("auth.saml_cookie", &auth.saml_cookie),
         ] {
+            if !cookie.required_claims.is_empty() && auth.lakefs_secret.is_none() {
+                let message = "can be read only with lakeFS's secret, and `auth.lakefs_secret` is not given";
+                let remedy = "write `lakefs_secret: ${env:NAME}` below `auth`, with lakeFS's `auth.encrypt.secret_key`";
+                let problem = Problem::error(format!("{key}.required_claims"), message, remedy);
+                self.among(&["auth.lakefs_secret"], problem);
+            }
             if cookie.user_claim.is_empty() {
                 self.error(
                     format!("{key}.user_claim"),
@@ -241,13 +248,41 @@ impl Findings {
             }
             for (field, patterns) in [("repositories", &rule.repositories), ("branches", &rule.branches)] {
                 if patterns.is_empty() {
-                    self.error(
-                        key(field),
-                        "is empty, so the rule refuses nothing",
-                        "write a pattern: `*` is all of them",
-                    );
+                    let message = "is empty, so the rule refuses nothing";
+                    self.error(key(field), message, "write a pattern: `*` is all of them");
+                }
+                for (index, pattern) in patterns.iter().enumerate() {
+                    self.pattern(&format!("{}[{index}]", key(field)), pattern, field == "repositories");
                 }
             }
+        }
+    }
+
+    fn pattern(&mut self, key: &str, pattern: &str, of_repositories: bool) {
+        // lakeFS's own patterns of names (pkg/validator/validate.go).
+        let (named, in_name): (_, fn(char) -> bool) = if of_repositories {
+            ("repository", |c| {
+                c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-'
+            })
+        } else {
+            ("branch", |c| c.is_ascii_alphanumeric() || c == '_' || c == '-')
+        };
+        if pattern.is_empty() {
+            self.error(
+                key,
+                "is empty, and matches no name",
+                "write a pattern: `*` is all of them",
+            );
+        } else if let Err(error) = Glob::new(pattern) {
+            let message = format!("is no pattern: {error}");
+            self.error(
+                key,
+                message,
+                "write lakeFS's own syntax: `*`, `?`, `[a-c]`, `[!x]`, `{a,b}`, `\\` before a sign that is meant",
+            );
+        } else if let Some(sign) = pattern.chars().find(|c| !in_name(*c) && !"*?[]{}!,\\".contains(*c)) {
+            let message = format!("holds `{sign}`, and no {named} of lakeFS has that in its name");
+            self.warning(key, message, "take it out, or the pattern stands for nothing");
         }
     }
 
