@@ -7,6 +7,7 @@ pub mod classify;
 pub mod cookie;
 pub mod force;
 pub mod glob;
+mod gob;
 mod json;
 pub mod operation;
 pub mod pmpu;
