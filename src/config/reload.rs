@@ -280,6 +280,44 @@ mod tests {
         assert_eq!(config.auth.lakefs_secret.as_ref().unwrap().expose(), "two");
     }
 
+    #[tokio::test(start_paused = true)]
+    async fn the_file_is_read_again_and_again() {
+        let world = World::new(URL);
+        let file = world.folder.path().join("lakegate.yaml");
+        let running = Arc::clone(&world.receiver.borrow());
+        let (mut receiver, following) = follow(file, running, |_| {}).unwrap();
+        let following = tokio::spawn(following);
+        world.write(&format!("{URL}limit: {{max_waiting: 6}}"));
+        receiver.changed().await.unwrap();
+        assert_eq!(receiver.borrow().limit.max_waiting, 6);
+        following.abort();
+    }
+
+    #[tokio::test]
+    async fn a_hangup_asks_for_what_is_there() {
+        let world = World::new(URL);
+        let file = world.folder.path().join("lakegate.yaml");
+        let running = Arc::clone(&world.receiver.borrow());
+        let (mut receiver, following) = follow(file, running, |_| {}).unwrap();
+        let following = tokio::spawn(following);
+        // tokio has taken the signal over by now, so that it ends nobody.
+        let kill = format!("kill -HUP {}", std::process::id());
+        assert!(
+            std::process::Command::new("sh")
+                .args(["-c", &kill])
+                .status()
+                .unwrap()
+                .success()
+        );
+        receiver.changed().await.unwrap();
+        assert_eq!(
+            receiver.borrow().limit.max_waiting,
+            10_000,
+            "nothing changed, and it is handed out all the same"
+        );
+        following.abort();
+    }
+
     #[test]
     fn each_fixed_key_is_named() {
         let (old, mut new) = (Config::default(), Config::default());
