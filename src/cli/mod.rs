@@ -2,10 +2,12 @@
 //!
 //! Exit codes: 0 done, 1 failed, 64 wrong usage or configuration.
 
+mod ask;
 mod check;
 mod explain;
 mod sandbox;
 mod schema;
+mod uploads;
 
 use std::io::Write as _;
 use std::process::ExitCode;
@@ -29,6 +31,7 @@ enum Command {
     Explain(explain::Explain),
     Sandbox(sandbox::Command),
     Schema(schema::Schema),
+    Uploads(uploads::Uploads),
 }
 
 impl Command {
@@ -38,6 +41,7 @@ impl Command {
             Self::Sandbox(command) => command.run(),
             Self::Explain(command) => command.run(),
             Self::Schema(command) => command.run(),
+            Self::Uploads(command) => command.run(),
         }
     }
 }
@@ -49,6 +53,7 @@ Examples:
   lakegate explain DELETE /api/v1/repositories/lake/branches/main
                                             what a request is, which rules and limits apply to it, and why
   lakegate schema > lakegate.schema.json    the JSON Schema of the configuration, for your editor
+  lakegate uploads list --state open        the multipart uploads that the running gateway has seen
 
 `lakegate COMMAND --help` tells more of each.";
 

@@ -1,0 +1,158 @@
+//! `lakegate uploads`: the ledger of multipart uploads, as the running gateway knows it.
+
+mod render;
+
+use std::fmt::Write as _;
+use std::io::{self, Write as _};
+use std::process::ExitCode;
+
+use anyhow::Context as _;
+use clap::Subcommand;
+use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
+use serde::Serialize;
+
+use super::ask::Running;
+use crate::admin::Page;
+use crate::store::{State, Stats, Timestamp};
+
+/// Show the multipart uploads that the running gateway has seen
+#[derive(Debug, clap::Args)]
+#[command(after_help = EXAMPLES, subcommand_required = true)]
+pub(crate) struct Uploads {
+    #[command(subcommand)]
+    command: Command,
+}
+
+const EXAMPLES: &str = "\
+Examples:
+  lakegate uploads list --state open,abandoned     what may still cost money in the object store
+  lakegate uploads list --repository lake --json   one JSON object a line
+  lakegate uploads show 0199a1b2-...               all that is known of one; lakeFS's upload id does as well
+  lakegate uploads stats                           how many there are in each state
+
+States: intent, open, completing, completed, failed, aborted, abandoned (no sign of life for long), unknown (an answer was lost).";
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// List uploads, the newest first
+    List {
+        #[command(flatten)]
+        which: Which,
+        /// How many at most
+        #[arg(long, value_name = "N", default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..=10_000))]
+        limit: u32,
+        #[command(flatten)]
+        asked: Asked,
+    },
+    /// Show all that is known of one upload
+    Show {
+        /// The record's id, or lakeFS's upload id
+        id: String,
+        #[command(flatten)]
+        asked: Asked,
+    },
+    /// Sum up all uploads
+    Stats {
+        #[command(flatten)]
+        which: Which,
+        #[command(flatten)]
+        asked: Asked,
+    },
+}
+
+/// Which uploads are meant.
+#[derive(Debug, Default, clap::Args)]
+struct Which {
+    /// Only in these states, separated by commas
+    #[arg(long, value_name = "STATE", value_delimiter = ',')]
+    state: Vec<State>,
+    /// Only of this repository
+    #[arg(long, value_name = "NAME")]
+    repository: Option<String>,
+    /// Only of this branch
+    #[arg(long, value_name = "NAME")]
+    branch: Option<String>,
+}
+
+/// Whom to ask, and how to say it.
+#[derive(Debug, Default, clap::Args)]
+struct Asked {
+    /// Print JSON, one object a line
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    running: Running,
+}
+
+impl Which {
+    /// As a query, which begins with `?`.
+    fn query(&self) -> String {
+        let states = self.state.iter().map(|state| ("state", state.as_str()));
+        let repository = self.repository.iter().map(|name| ("repository", name.as_str()));
+        let branch = self.branch.iter().map(|name| ("branch", name.as_str()));
+        let pairs = states.chain(repository).chain(branch);
+        pairs.fold("?".to_owned(), |mut query, (name, value)| {
+            // Writing to a string cannot fail.
+            let _ = write!(query, "{name}={}&", utf8_percent_encode(value, NON_ALPHANUMERIC));
+            query
+        })
+    }
+}
+
+impl Uploads {
+    pub(crate) fn run(self) -> anyhow::Result<ExitCode> {
+        let now = Timestamp::now();
+        match self.command {
+            Command::List { which, limit, asked } => {
+                let page: Page = asked.running.get(&format!("/uploads{}limit={limit}", which.query()))?;
+                match (asked.json, page.uploads.as_slice()) {
+                    (true, uploads) => print(&json_lines(uploads)?)?,
+                    (false, []) => note("no uploads")?,
+                    (false, uploads) => print(&render::table(uploads, now))?,
+                }
+                if page.more {
+                    note("there are more: see them with --limit")?;
+                }
+            }
+            Command::Show { id, asked } => {
+                let id = utf8_percent_encode(&id, NON_ALPHANUMERIC);
+                let page: Page = asked.running.get(&format!("/uploads/{id}"))?;
+                if asked.json {
+                    print(&json_lines(&page.uploads)?)?;
+                } else {
+                    let shown: Vec<_> = page.uploads.iter().map(|upload| render::card(upload, now)).collect();
+                    print(&shown.join("\n"))?;
+                }
+            }
+            Command::Stats { which, asked } => {
+                let stats: Stats = asked.running.get(&format!("/uploads/stats{}", which.query()))?;
+                if asked.json {
+                    print(&json_lines(&[stats])?)?;
+                } else {
+                    print(&render::sums(&stats, now))?;
+                }
+            }
+        }
+        Ok(ExitCode::SUCCESS)
+    }
+}
+
+fn json_lines(values: &[impl Serialize]) -> anyhow::Result<String> {
+    values.iter().try_fold(String::new(), |lines, value| {
+        let line = serde_json::to_string(value).context("writing JSON")?;
+        Ok(lines + &line + "\n")
+    })
+}
+
+/// To standard output; whoever has closed it (`| head`) has seen enough.
+fn print(text: &str) -> anyhow::Result<()> {
+    match io::stdout().write_all(text.as_bytes()) {
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(error).context("writing to standard output"),
+        _ => Ok(()),
+    }
+}
+
+/// To standard error, so that what is piped on stays clean.
+fn note(text: &str) -> anyhow::Result<()> {
+    writeln!(io::stderr(), "{text}").context("writing to standard error")
+}

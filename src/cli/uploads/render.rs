@@ -1,0 +1,233 @@
+//! How uploads look in a terminal. Pure.
+//!
+//! Names come from clients: what could move the cursor or hide is written as an escape.
+
+use std::fmt::Write as _;
+use std::time::Duration;
+
+use crate::store::{State, Stats, Timestamp, Upload};
+
+const HEAD: [&str; 7] = ["ID", "STATE", "CREATED", "PARTS", "SIZE", "PRINCIPAL", "OBJECT"];
+
+/// Uploads as rows under a head, columns aligned.
+pub(super) fn table(uploads: &[Upload], now: Timestamp) -> String {
+    let rows = uploads.iter().map(|upload| {
+        [
+            upload.id.to_string(),
+            upload.state.to_string(),
+            ago(now.since(upload.created)),
+            parts(upload),
+            upload.bytes.map_or_else(|| "-".into(), size),
+            upload.principal.as_deref().map_or_else(|| "-".into(), clean),
+            object(upload),
+        ]
+    });
+    let rows: Vec<[String; 7]> = std::iter::once(HEAD.map(str::to_owned)).chain(rows).collect();
+    let mut widths = [0; 7];
+    for row in &rows {
+        for (width, cell) in widths.iter_mut().zip(row) {
+            *width = cell.chars().count().max(*width);
+        }
+    }
+    let mut text = String::new();
+    for row in &rows {
+        let mut line = String::new();
+        for (cell, width) in row.iter().zip(widths) {
+            // Writing to a string cannot fail.
+            let _ = write!(line, "{cell:<width$}  ");
+        }
+        text += line.trim_end();
+        text.push('\n');
+    }
+    text
+}
+
+/// All that is known of one upload, a line a fact.
+pub(super) fn card(upload: &Upload, now: Timestamp) -> String {
+    let when = |time: Timestamp| format!("{time} ({})", ago(now.since(time)));
+    let facts = [
+        ("id", Some(upload.id.to_string())),
+        ("state", Some(upload.state.to_string())),
+        ("object", Some(object(upload))),
+        ("upload id", upload.upload_id.as_deref().map(clean)),
+        ("physical address", upload.physical_address.as_deref().map(clean)),
+        ("principal", upload.principal.as_deref().map(clean)),
+        ("auth method", upload.auth_method.clone()),
+        ("client", Some(upload.client_address.to_string())),
+        ("user agent", upload.user_agent.as_deref().map(clean)),
+        ("created", Some(when(upload.created))),
+        ("last sign of life", Some(when(upload.updated))),
+        ("completed", upload.completed.map(when)),
+        ("parts asked", upload.parts_asked.map(|count| count.to_string())),
+        ("parts presigned", some(upload.parts_presigned)),
+        ("parts copied", some(upload.parts_copied)),
+        ("parts done", upload.parts_done.map(|count| count.to_string())),
+        (
+            "size",
+            upload.bytes.map(|bytes| format!("{} ({bytes} bytes)", size(bytes))),
+        ),
+        ("checksum", upload.checksum.as_deref().map(clean)),
+        ("last status", upload.status.map(|status| status.to_string())),
+        ("last error", upload.error.as_deref().map(clean)),
+        ("last request", upload.request_id.map(|id| id.to_string())),
+        ("lakeFS's request", upload.upstream_request_id.as_deref().map(clean)),
+    ];
+    lines(facts.into_iter().filter_map(|(name, fact)| Some((name, fact?))))
+}
+
+/// Sums, a line each.
+pub(super) fn sums(stats: &Stats, now: Timestamp) -> String {
+    let counts = State::ALL.map(|state| (state.as_str(), stats.counts.of(state).to_string()));
+    let mut facts = Vec::from(counts);
+    facts.push(("all", stats.counts.total().to_string()));
+    facts.push(("completed size", size(stats.completed_bytes)));
+    if let Some(oldest) = stats.oldest_live {
+        facts.push(("oldest not ended", ago(now.since(oldest))));
+    }
+    lines(facts)
+}
+
+fn lines(facts: impl IntoIterator<Item = (&'static str, String)>) -> String {
+    facts.into_iter().fold(String::new(), |text, (name, fact)| {
+        text + &format!("{name:<18} {fact}\n")
+    })
+}
+
+fn some(count: u32) -> Option<String> {
+    (count > 0).then(|| count.to_string())
+}
+
+/// As lakeFS's own tools name an object.
+fn object(upload: &Upload) -> String {
+    clean(&format!(
+        "lakefs://{}/{}/{}",
+        upload.repository, upload.branch, upload.path
+    ))
+}
+
+/// Parts done of those asked for.
+fn parts(upload: &Upload) -> String {
+    let count = |count: Option<u32>| count.map_or_else(|| "-".into(), |count| count.to_string());
+    format!("{}/{}", count(upload.parts_done), count(upload.parts_asked))
+}
+
+/// A length of time in its largest unit.
+fn ago(age: Duration) -> String {
+    let seconds = age.as_secs();
+    let (number, unit) = match seconds {
+        0..60 => (seconds, "s"),
+        60..3600 => (seconds / 60, "m"),
+        3600..172_800 => (seconds / 3600, "h"),
+        _ => (seconds / 86_400, "d"),
+    };
+    format!("{number}{unit} ago")
+}
+
+/// A number of bytes with its unit.
+fn size(bytes: u64) -> String {
+    const UNITS: [&str; 6] = ["B", "KiB", "MiB", "GiB", "TiB", "PiB"];
+    let mut number = bytes as f64;
+    let mut units = UNITS.iter();
+    let mut unit = units.next();
+    while number >= 1024.0
+        && let Some(larger) = units.next()
+    {
+        number /= 1024.0;
+        unit = Some(larger);
+    }
+    let unit = unit.copied().unwrap_or_default();
+    if unit == "B" {
+        format!("{bytes} B")
+    } else {
+        format!("{number:.1} {unit}")
+    }
+}
+
+/// Without control characters, and without marks that turn the direction of text.
+fn clean(text: &str) -> String {
+    let mut clean = String::with_capacity(text.len());
+    for c in text.chars() {
+        match c {
+            '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}' => {
+                clean.extend(c.escape_unicode());
+            }
+            c if c.is_control() => clean.extend(c.escape_default()),
+            c => clean.push(c),
+        }
+    }
+    clean
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn columns_stand_under_their_heads() {
+        let now = Timestamp::now();
+        let mut first = Upload::sample("lake", State::Open);
+        (first.created, first.parts_done) = (now.before(Duration::from_secs(200)), None);
+        let mut second = Upload::sample("a-longer-name", State::Completed);
+        second.principal = Some("someone with a long name".into());
+        (second.created, second.bytes, second.parts_done) =
+            (now.before(Duration::from_secs(90_000)), Some(5_242_890), Some(3));
+        let text = table(&[first, second], now);
+        let lines: Vec<&str> = text.lines().collect();
+        assert_eq!(lines.len(), 3);
+        for name in ["OBJECT", "PRINCIPAL", "STATE"] {
+            let at = lines[0].find(name).unwrap();
+            for line in &lines[1..] {
+                assert!(
+                    line.get(at - 2..at) == Some("  ") && line.as_bytes()[at] != b' ',
+                    "{name}: {text}"
+                );
+            }
+        }
+        assert!(
+            lines[1].contains("  3m ago")
+                && lines[1].contains("  -/3  ")
+                && lines[1].ends_with("lakefs://lake/main/a/b")
+        );
+        assert!(lines[2].contains("  25h ago") && lines[2].contains("  3/3  ") && lines[2].contains("  5.0 MiB"));
+    }
+
+    #[test]
+    fn a_name_cannot_move_the_cursor() {
+        let mut upload = Upload::sample("lake", State::Open);
+        upload.path = "a\u{1b}[2Jb\r\n\u{202e}ü".into();
+        upload.error = Some("\u{9b}31m".into());
+        let now = Timestamp::now();
+        for text in [table(std::slice::from_ref(&upload), now), card(&upload, now)] {
+            assert!(text.chars().all(|c| c == '\n' || !c.is_control()), "{text:?}");
+            assert!(text.contains(r"a\u{1b}[2Jb\r\n\u{202e}ü"), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_card_has_no_line_for_what_is_not_known() {
+        let text = card(&Upload::sample("lake", State::Open), Timestamp::now());
+        assert!(text.contains("parts asked        3\n"), "{text}");
+        assert!(!text.contains("checksum") && !text.contains("parts copied"), "{text}");
+    }
+
+    #[test]
+    fn ages_and_sizes_have_one_unit() {
+        for (seconds, text) in [
+            (0, "0s ago"),
+            (59, "59s ago"),
+            (60, "1m ago"),
+            (7200, "2h ago"),
+            (172_800, "2d ago"),
+        ] {
+            assert_eq!(ago(Duration::from_secs(seconds)), text);
+        }
+        for (bytes, text) in [
+            (0, "0 B"),
+            (1023, "1023 B"),
+            (1024, "1.0 KiB"),
+            (u64::MAX, "16384.0 PiB"),
+        ] {
+            assert_eq!(size(bytes), text);
+        }
+    }
+}
