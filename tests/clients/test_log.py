@@ -17,7 +17,7 @@ def uploads(gateway, *options):
     command = [process.binary(), "uploads", "list", "--json", "--config", gateway.configuration.name, *options]
     done = subprocess.run(command, cwd=gateway.folder, env={**process.os.environ, **gateway.environment}, capture_output=True, text=True, timeout=60)
     assert done.returncode == 0, done.stderr
-    return json.loads(done.stdout)
+    return [json.loads(line) for line in done.stdout.splitlines()]
 
 
 def test_an_access_line_tells_who_did_what_and_what_became_of_it(front, scheme, back, repository):
