@@ -165,6 +165,8 @@ impl Rejection {
         let resource = context.classified().and_then(|classified| classified.targets.first());
         let mut response = match protocol {
             Protocol::Rest | Protocol::Web => reply::rest_error(self.status(), &self.message()),
+            // As lakeFS does: whom it does not know it answers before it looks at the request's face.
+            Protocol::S3 if *self == Self::Unauthenticated => reply::rest_error(self.status(), &self.message()),
             Protocol::S3 => reply::s3_error(self.status(), self.s3_code(), &self.message(), resource, &id),
         }
         .map(super::Body::from);
