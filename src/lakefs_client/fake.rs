@@ -10,7 +10,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
-use http::{HeaderMap, Request, Response, StatusCode, header};
+use http::{HeaderMap, Method, Request, Response, StatusCode, header};
 use http_body_util::Full;
 use hyper::body::Incoming;
 use hyper::service::service_fn;
@@ -26,6 +26,7 @@ use super::{Client, Dialer};
 use crate::config::UpstreamConfig;
 use crate::config::types::HttpUrl;
 use crate::exchange::body::{Body, Read};
+use crate::lakefs::cookie::{self, INTERNAL, MAX_AGE, Session};
 
 /// The one key pair it knows, of user `admin`.
 pub(crate) const KEY: &str = "AKIAFAKE0000000000000";
@@ -43,6 +44,7 @@ struct State {
     secret: Mutex<String>,
     lifetime: Mutex<u64>,
     failure: Mutex<Option<StatusCode>>,
+    seen: Mutex<Vec<(Method, String, HeaderMap)>>,
     connections: AtomicUsize,
     arrived: watch::Sender<usize>,
     answered: watch::Sender<usize>,
@@ -61,6 +63,7 @@ impl FakeLakefs {
             secret: Mutex::new("fake-lakefs-secret".into()),
             lifetime: Mutex::new(604_800),
             failure: Mutex::default(),
+            seen: Mutex::default(),
             connections: AtomicUsize::new(0),
             arrived: watch::Sender::new(0),
             answered: watch::Sender::new(0),
@@ -135,6 +138,36 @@ impl FakeLakefs {
             .await
             .unwrap();
     }
+
+    /// Requests of this path so far.
+    pub(crate) fn calls(&self, path: &str) -> usize {
+        let seen = self.state.seen.lock().unwrap();
+        seen.iter().filter(|(_, called, _)| called == path).count()
+    }
+
+    /// As after a restart with another `auth.encrypt.secret_key`: no token given so far is good.
+    pub(crate) fn set_secret(&self, secret: &str) {
+        *self.state.secret.lock().unwrap() = secret.into();
+    }
+
+    pub(crate) fn secret(&self) -> String {
+        self.state.secret.lock().unwrap().clone()
+    }
+
+    /// `auth.login_duration`, in seconds.
+    pub(crate) fn set_lifetime(&self, seconds: u64) {
+        *self.state.lifetime.lock().unwrap() = seconds;
+    }
+
+    /// A token as lakeFS makes them.
+    pub(crate) fn token(&self, user: &str) -> String {
+        self.state.token(user)
+    }
+
+    /// Whether it would take this request's credential, and whose it is: a bearer, a key pair, or its own session cookie.
+    pub(crate) fn whose(&self, headers: &HeaderMap) -> Result<Option<String>, ()> {
+        self.state.whose(headers)
+    }
 }
 
 impl Drop for FakeLakefs {
@@ -168,6 +201,10 @@ impl State {
             return json_answer(StatusCode::BAD_REQUEST, &json!({}));
         };
         let path = head.uri.path().to_owned();
+        self.seen
+            .lock()
+            .unwrap()
+            .push((head.method.clone(), path.clone(), head.headers.clone()));
         self.arrived.send_modify(|count| *count += 1);
         self.held.subscribe().wait_for(|held| !held).await.unwrap();
         let failure = *self.failure.lock().unwrap();
@@ -213,17 +250,21 @@ impl State {
 
     fn whose(&self, headers: &HeaderMap) -> Result<Option<String>, ()> {
         let text = |name| headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or("");
-        if let Some(token) = text(header::AUTHORIZATION).strip_prefix("Bearer ") {
-            return self.verify(token).map(Some).ok_or(());
+        let fields: Vec<&str> = text(header::AUTHORIZATION).split_whitespace().collect();
+        match fields[..] {
+            [scheme, token] if scheme.eq_ignore_ascii_case("bearer") => return self.verify(token).map(Some).ok_or(()),
+            [scheme, pair] if scheme.eq_ignore_ascii_case("basic") => {
+                let good = STANDARD.encode(format!("{KEY}:{SECRET}")) == pair;
+                return if good { Ok(Some("admin".into())) } else { Err(()) };
+            }
+            _ => {}
         }
-        if let Some(basic) = text(header::AUTHORIZATION).strip_prefix("Basic ") {
-            let pair = STANDARD.decode(basic).unwrap();
-            let good = pair == format!("{KEY}:{SECRET}").as_bytes();
-            return if good { Ok(Some("admin".into())) } else { Err(()) };
-        }
-        let cookie = text(header::COOKIE).strip_prefix("internal_auth_session=");
-        match cookie {
-            Some(token) if token.contains('.') => self.verify(token).map(Some).ok_or(()),
+        let mut cookies = text(header::COOKIE).split("; ");
+        let session = cookies.find_map(|cookie| cookie.strip_prefix("internal_auth_session="));
+        let secret = self.secret.lock().unwrap().clone();
+        let read = |value| cookie::decode(secret.as_bytes(), INTERNAL, value, MAX_AGE, SystemTime::now());
+        match session.map(read) {
+            Some(Ok(Session::Token(token))) => self.verify(&token).map(Some).ok_or(()),
             _ => Ok(None),
         }
     }
