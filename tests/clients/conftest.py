@@ -79,7 +79,9 @@ def gateways(back, tmp_path_factory):
 @pytest.fixture
 def front(request, back):
     """What clients speak to: a gateway in one of its ways to a bearer, or lakeFS itself."""
-    return world.Direct(back) if request.param == "direct" else request.getfixturevalue("gateways")(request.param)
+    if request.param == "direct":
+        return world.Direct(back)
+    return request.getfixturevalue("gateways")(request.param)
 
 
 @pytest.fixture
@@ -100,13 +102,23 @@ def repository(back):
     return back.repository()
 
 
+@pytest.fixture(autouse=True)
+def _log_from_here(request):
+    """Where each gateway's log stood when the test began."""
+    started = request.getfixturevalue("gateways").started.values() if "gateways" in request.fixturenames or "front" in request.fixturenames else ()
+    request.node.log_from = {gateway: gateway.log_path.stat().st_size for gateway in started}
+
+
 @pytest.hookimpl(hookwrapper=True)
 def pytest_runtest_makereport(item, call):
-    """Adds the end of each gateway's log to a failed test."""
+    """Adds to a failed test what the gateways logged while it ran."""
     report = (yield).get_result()
-    if report.failed and "gateways" in getattr(item, "funcargs", {}):
-        for gateway in item.funcargs["gateways"].started.values():
-            report.sections.append((f"end of {gateway.log_path}", "\n".join(gateway.log().splitlines()[-40:])))
+    gateways = getattr(item, "funcargs", {}).get("gateways")
+    if report.failed and gateways:
+        for gateway in gateways.started.values():
+            logged = gateway.log()[item.log_from.get(gateway, 0) :].splitlines()
+            if logged:
+                report.sections.append((f"{gateway.log_path}, the last of {len(logged)} lines", "\n".join(line[:400] for line in logged[-12:])))
 
 
 _skipped = collections.Counter()

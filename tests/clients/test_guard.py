@@ -57,22 +57,40 @@ def test_observe_mode_refuses_nothing_by_policy(gateways, back, history):
     assert "main-stays" in gateway.access_line_of(answer.headers)["shadow"]
 
 
-# lakeFS binds the first five to `main`, since it decodes twice; the others it refuses or reads as something else.
-@pytest.mark.parametrize(
-    "spelling", ["%6Dain", "%6dain", "m%61in", "%256Dain", "%256D%2561%2569%256E", "%25256Dain", "ma%2Fin", "main+", "main%20", "main%00", "ma\u0131n", "main;x"]
-)
+# lakeFS binds the first five to the plain name, since it decodes twice; the others it refuses or reads as something else.
+SPELLINGS = {
+    "one letter encoded": lambda name: f"%{ord(name[0]):02X}{name[1:]}",
+    "one letter encoded in lower case": lambda name: f"%{ord(name[0]):02x}{name[1:]}",
+    "a letter within": lambda name: f"{name[0]}%{ord(name[1]):02X}{name[2:]}",
+    "encoded twice": lambda name: f"%25{ord(name[0]):02X}{name[1:]}",
+    "all of it twice": lambda name: "".join(f"%25{ord(letter):02X}" for letter in name),
+    "encoded three times": lambda name: f"%2525{ord(name[0]):02X}{name[1:]}",
+    "a slash": lambda name: f"{name[:2]}%2F{name[2:]}",
+    "a plus": lambda name: f"{name}+",
+    "a space": lambda name: f"{name}%20",
+    "a zero byte": lambda name: f"{name}%00",
+    "a letter of another alphabet": lambda name: f"{name[:-1]}%C4%B1",
+    "an encoded semicolon": lambda name: f"{name}%3Bx",
+}
+
+
+@pytest.mark.parametrize("spelling", SPELLINGS)
 @pytest.mark.parametrize("where", ["branch", "repository"])
 def test_a_spelling_with_two_readings_is_refused(gateway, back, history, spelling, where):
     repository, first, second = history
     names = {"branch": "main", "repository": repository}
-    if where == "branch":
-        names["branch"] = spelling
-    else:
-        # The same trick on the repository's first letter.
-        names["repository"] = spelling.replace("main", repository).replace("m", "t", 1).replace("6D", "74").replace("6d", "74")
+    names[where] = SPELLINGS[spelling](names[where])
     target = f"/api/v1/repositories/{names['repository']}/branches/{names['branch']}/hard_reset?ref={first['main']}&force=true"
-    answer = raw.send(gateway.url, "PUT", target.encode().decode("latin-1"), headers=raw.basic(back.access_key, back.secret_key))
-    assert answer.status == 400, answer
+    answer = raw.send(gateway.url, "PUT", target, headers=raw.basic(back.access_key, back.secret_key))
+    assert (answer.status, answer.header("X-Lakegate-Reason")) == (400, "ambiguous-target")
+    assert back.admin().head(repository, "main") == second["main"]
+
+
+@pytest.mark.parametrize("name", ["main;x", "main;", "main:", "m@in", "main~0", "main$"])
+def test_a_name_that_lakefs_does_not_allow_changes_nothing(gateway, back, history, name):
+    repository, first, second = history
+    target = f"/api/v1/repositories/{repository}/branches/{name}/hard_reset?ref={first['main']}&force=true"
+    assert raw.send(gateway.url, "PUT", target, headers=raw.basic(back.access_key, back.secret_key)).status in (400, 403, 404)
     assert back.admin().head(repository, "main") == second["main"]
 
 

@@ -53,7 +53,7 @@ def test_headers_arrive_as_sent_but_for_those_of_the_hop(front, back, repository
         "X-Hop": "1",
         "Keep-Alive": "timeout=5",
         "Proxy-Authorization": "Basic eDp5",
-        "TE": "trailers",
+        "TE": "gzip",
         "Upgrade": "h2c",
     }
     claimed = {"X-Forwarded-For": "10.9.9.9", "X-Real-IP": "10.9.9.9", "X-Forwarded-Proto": "https"}
