@@ -20,7 +20,7 @@ const EVERY: Duration = Duration::from_secs(3);
 /// Follows `file` from `running` on, for as long as the future that comes back is polled.
 ///
 /// A changed configuration is handed out once two readings in a row gave it, so that a half-written file does no harm; SIGHUP hands out
-/// what is there at once, and even if nothing changed (certificates may have). `counted` is told of each reload: true if it was taken,
+/// what is there at once, and even if nothing changed. `counted` is told of each reload: true if it was taken,
 /// false if it was refused.
 ///
 /// # Errors
@@ -64,13 +64,24 @@ macro_rules! fixed_keys {
     };
 }
 
+// What `server::Gateway::start` makes of them is not made anew by a reload. A key leaves this list when it is.
 fixed_keys! {
     "listen": listen;
-    "admin.listen": admin.listen;
-    "admin.socket": admin.socket;
-    "server.threads": server.threads;
+    "upstream.url": upstream.url;
+    "upstream.tls": upstream.tls;
+    "upstream.connect_timeout": upstream.connect_timeout;
     "store": store;
-    "log.format": log.format;
+    "log": log;
+    "admin": admin;
+    "server.threads": server.threads;
+    "server.max_connections": server.max_connections;
+    "server.max_header_size": server.max_header_size;
+    "server.max_headers": server.max_headers;
+    "server.header_timeout": server.header_timeout;
+    "server.keep_alive": server.keep_alive;
+    "server.idle_timeout": server.idle_timeout;
+    "server.inspected_bodies": server.inspected_bodies;
+    "server.drain_timeout": server.drain_timeout;
 }
 
 type Reading = Result<Loaded, Problems>;
@@ -325,6 +336,6 @@ mod tests {
         new.store = crate::config::StoreConfig::Memory;
         new.server.threads = 7;
         new.limit.max_waiting = 7;
-        assert_eq!(needs_restart(&old, &new), ["server.threads", "store"]);
+        assert_eq!(needs_restart(&old, &new), ["store", "server.threads"]);
     }
 }
