@@ -36,7 +36,7 @@ pub(crate) struct Command {
     #[arg(long)]
     not_installed: bool,
     /// How long a commit or merge takes; races between clients come of it
-    #[arg(long, value_name = "TIME", default_value = "4ms")]
+    #[arg(long, value_name = "TIME", default_value = "2ms")]
     commit_time: Period,
 }
 

@@ -2,6 +2,9 @@
 
 use std::collections::BTreeMap;
 
+use std::sync::Arc;
+use std::time::Duration;
+
 use http::StatusCode;
 use serde_json::{Value, json};
 
@@ -10,14 +13,19 @@ use super::call::Call;
 use super::change::{Made, On, dirty};
 use super::reply::{Failure, Reply};
 use super::repositories::{check_branch, check_ref, check_repository, is_branch_name, named, page, paged};
-use super::store::now;
+use super::store::now_ns;
 use super::world::{Branch, Commit, Entry, Tree, apply, difference};
 
 impl Call {
     /// The branch that the first two path parameters name, if their names are possible.
     pub(super) fn on(&self) -> Result<On<'_>, Failure> {
+        self.on_named("branch")
+    }
+
+    /// The same, where lakeFS calls the argument otherwise.
+    pub(super) fn on_named(&self, argument: &str) -> Result<On<'_>, Failure> {
         check_repository(self.segment(0))?;
-        check_branch("branch", self.segment(1))?;
+        check_branch(argument, self.segment(1))?;
         Ok(On {
             repository: self.segment(0),
             branch: self.segment(1),
@@ -123,12 +131,12 @@ impl Sandboxed {
                 branch.sealed.clear();
                 Ok(Made::nothing())
             };
-            self.update(on, self.config.commit_time / 4, fresh).await?;
+            self.update(on, Duration::ZERO, fresh).await?;
             return Ok(Reply::no_content());
         }
         self.change(on.repository, |repository| {
             let branch = repository.branch(on.branch)?.clone();
-            let tree = std::sync::Arc::clone(&repository.commit(&branch.commit)?.tree);
+            let tree = Arc::clone(&repository.commit(&branch.commit)?.tree);
             let dropped = |staged: &str| {
                 if kind == "object" {
                     staged == path
@@ -137,7 +145,7 @@ impl Sandboxed {
                 }
             };
             for path in repository.staged(&branch).into_keys().filter(|staged| dropped(staged)) {
-                repository.stage(&branch, &path, tree.get(&path).cloned());
+                repository.stage(&branch, &path, tree.get(&*path).cloned());
             }
             Ok(Reply::no_content())
         })
@@ -150,7 +158,7 @@ impl Sandboxed {
             repository.unprotected(on.branch, "protected branch")?;
             repository.writable(call.query.flag("force", false))
         })?;
-        self.update_retrying(on, self.config.commit_time / 4, |repository, branch| {
+        self.update_retrying(on, Duration::ZERO, |repository, branch| {
             if !repository.is_clean(branch, &repository.sealed(branch))? {
                 return Err(dirty().within(on.branch));
             }
@@ -185,7 +193,7 @@ impl Sandboxed {
             branch.seal();
             Ok(Made::nothing())
         };
-        self.update(on, self.config.commit_time / 4, seal).await?;
+        self.update(on, Duration::ZERO, seal).await?;
         let made = self
             .update_retrying(on, self.config.commit_time, |repository, branch| {
                 let parent = repository.commit(&branch.commit)?;
@@ -202,7 +210,9 @@ impl Sandboxed {
                 let commit = Commit {
                     committer: call.user.clone(),
                     message: call.text("message").to_owned(),
-                    created: call.number("date").unwrap_or_else(now),
+                    created_ns: call
+                        .number("date")
+                        .map_or_else(now_ns, |seconds| seconds.saturating_mul(1_000_000_000)),
                     metadata: call.metadata("/metadata"),
                     parents: vec![parent.id.clone()],
                     generation: parent.generation + 1,
@@ -223,16 +233,12 @@ impl Sandboxed {
         check_repository(call.segment(0))?;
         let reference = call.segment(1);
         self.repository(call.segment(0), |repository| {
-            let resolved = repository.resolve(reference).map_err(|failure| match failure.parts() {
+            // Here lakeFS has words of its own for the errors.
+            let commit = repository.pointed(reference).map_err(|failure| match failure.parts() {
                 (StatusCode::NOT_FOUND, _) => Failure::missing("commit not found"),
                 (_, message) => Failure::internal(message),
             })?;
-            if resolved.modifier == Some('$') {
-                return Err(Failure::internal(
-                    "ref: invalid value: validation error: should point to a commit",
-                ));
-            }
-            Ok(Reply::ok(&repository.commit(&resolved.commit)?.json()))
+            Ok(Reply::ok(&commit.json()))
         })
     }
 
@@ -246,14 +252,15 @@ impl Sandboxed {
         let (objects, prefixes) = (listed("objects"), listed("prefixes"));
         self.repository(call.segment(0), |repository| {
             let head = repository
-                .dereference(call.segment(1))
+                .pointed(call.segment(1))
                 .map_err(|failure| failure.within("ref"))?;
-            let mut history = repository.history(&head.id, call.query.flag("first_parent", false));
+            let first_parent = call.query.flag("first_parent", false);
+            let mut history = repository.history(&head.id, first_parent);
             if let Some(at) = history.iter().position(|commit| commit.id == after) {
                 history.drain(..=at);
             }
             if !objects.is_empty() || !prefixes.is_empty() {
-                let nothing = std::sync::Arc::<Tree>::default();
+                let nothing = Arc::<Tree>::default();
                 history.retain(|commit| {
                     let parent = commit.parents.first().and_then(|parent| repository.commits.get(parent));
                     let changed = difference(
@@ -261,9 +268,8 @@ impl Sandboxed {
                         &commit.tree,
                         Entry::same,
                     );
-                    let wanted = |path: &String| {
-                        objects.contains(&path.as_str()) || prefixes.iter().any(|p| path.starts_with(p))
-                    };
+                    let wanted =
+                        |path: &Arc<str>| objects.contains(&&**path) || prefixes.iter().any(|p| path.starts_with(p));
                     commit.parents.len() < 2 && changed.keys().any(wanted)
                 });
             }
@@ -304,7 +310,7 @@ impl Sandboxed {
             if two_dot {
                 return Ok(diff_page(call, &left.tree, &right.tree));
             }
-            let base = repository.merge_base(&left.id, &right.id).unwrap_or_default();
+            let base = repository.merge_base(&left.id, &right.id);
             Ok(diff_page(call, &base.tree, &right.tree))
         })
     }
@@ -326,14 +332,17 @@ fn diff_page(call: &Call, from: &Tree, to: &Tree) -> Reply {
             folded.insert(path, value);
             continue;
         }
-        let kind = match (from.contains_key(path), change) {
+        let kind = match (from.contains_key(&**path), change) {
             (_, None) => "removed",
             (false, _) => "added",
             (true, _) => "changed",
         };
-        let size = change.as_ref().or_else(|| from.get(path)).map_or(0, |entry| entry.size);
+        let size = change
+            .as_ref()
+            .or_else(|| from.get(&**path))
+            .map_or(0, |entry| entry.size);
         let value = json!({ "path": path, "path_type": "object", "size_bytes": size, "type": kind });
-        folded.insert(path.clone(), value);
+        folded.insert(path.to_string(), value);
     }
     page(&call.query, folded.into_iter())
 }

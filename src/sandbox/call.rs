@@ -118,13 +118,13 @@ impl Query {
         Ok(())
     }
 
-    /// What the binder says of it afterwards: a repeated parameter, and an empty boolean (the validator appends its default to that).
+    /// What the binder says of it afterwards: a repeated parameter, and an empty one with a default (the validator appends that).
     pub(super) fn bind(&self, route: Route) -> Result<(), Failure> {
         for parameter in route.spec().query.split_whitespace() {
             let (name, kind) = parameter.split_once(':').unwrap_or((parameter, "s"));
             let name = name.trim_end_matches('!');
             let given = if kind == "l" { 1 } else { self.all(name).len() };
-            if given > 1 || (kind == "b" && self.get(name) == Some("")) {
+            if given > 1 || ((kind == "b" || name == "amount") && self.get(name) == Some("")) {
                 return Err(Failure::Unbound(format!(
                     "Invalid format for parameter {name}: multiple values for single value parameter '{name}'"
                 )));
@@ -192,35 +192,26 @@ pub(super) fn bind_json(route: Route, headers: &HeaderMap, body: &[u8]) -> Resul
         return Err(wrong(format!("header Content-Type has unexpected value \"{kind}\"")));
     }
     let (schema, properties) = spec.split_once(": ").unwrap_or((spec, ""));
-    let undecodable = |error: serde_json::Error| wrong(format!("failed to decode request body: {error}"));
+    let undecodable =
+        |error: serde_json::Error| wrong(format!("failed to decode request body: {}", go_error(body, &error)));
+    let unfit = |what: String| match schema {
+        "" => wrong(format!("doesn't match schema: {what}")),
+        _ => wrong(format!("doesn't match schema #/components/schemas/{schema}: {what}")),
+    };
     if array {
         let value: Value = first_value(body).map_err(undecodable)?;
-        let Some(items) = value.as_array() else {
-            return Err(wrong("doesn't match schema: value must be an array".to_owned()));
-        };
-        let items = items
-            .iter()
-            .map(|item| {
-                let pairs: Vec<_> = item.as_object().cloned().unwrap_or_default().into_iter().collect();
-                check(properties, &pairs).map_err(|what| wrong(format!("doesn't match schema: {what}")))?;
-                Ok(bind_properties(properties, pairs))
-            })
-            .collect::<Result<Vec<_>, Failure>>()?;
-        return Ok(Value::Array(items));
+        let items = value
+            .as_array()
+            .ok_or_else(|| unfit("value must be an array".to_owned()))?;
+        check_items(properties, items, "").map_err(unfit)?;
+        return Ok(value);
     }
     let pairs = match first_value::<Pairs>(body) {
         Ok(pairs) => pairs.0,
-        Err(error) if error.is_data() => {
-            return Err(wrong(format!(
-                "doesn't match schema #/components/schemas/{schema}: value must be an object"
-            )));
-        }
+        Err(error) if error.is_data() => return Err(unfit("value must be an object".to_owned())),
         Err(error) => return Err(undecodable(error)),
     };
-    check(properties, &pairs).map_err(|what| match schema {
-        "inline" => wrong(format!("doesn't match schema: {what}")),
-        _ => wrong(format!("doesn't match schema #/components/schemas/{schema}: {what}")),
-    })?;
+    check(properties, &pairs, "").map_err(unfit)?;
     Ok(bind_properties(properties, pairs))
 }
 
@@ -232,38 +223,84 @@ fn first_value<T: for<'de> serde::Deserialize<'de>>(body: &[u8]) -> serde_json::
         .unwrap_or_else(|| serde_json::from_slice(b""))
 }
 
+/// The decoder's error as Go words it, near enough.
+fn go_error(body: &[u8], error: &serde_json::Error) -> String {
+    let line = body
+        .split(|byte| *byte == b'\n')
+        .nth(error.line().saturating_sub(1))
+        .unwrap_or_default();
+    match line.get(error.column().saturating_sub(1)) {
+        Some(byte) if !error.is_eof() => format!(
+            "invalid character '{}' looking for beginning of value",
+            char::from(*byte)
+        ),
+        _ => "unexpected EOF".to_owned(),
+    }
+}
+
+/// Name, kind, and whether it is required, of each property.
 fn properties(spec: &str) -> impl Iterator<Item = (&str, &str, bool)> {
-    spec.split_whitespace().map(|property| {
-        let (name, kind) = property.split_once(':').unwrap_or((property, "s"));
-        let (name, required) = name.strip_suffix('!').map_or((name, false), |name| (name, true));
-        (name, kind, required)
-    })
+    let mut depth = 0_usize;
+    let separates = move |c: char| {
+        depth = match c {
+            '(' => depth + 1,
+            ')' => depth.saturating_sub(1),
+            _ => depth,
+        };
+        c == ' ' && depth == 0
+    };
+    spec.split(separates)
+        .filter(|property| !property.is_empty())
+        .map(|property| {
+            let (name, kind) = property.split_once(':').unwrap_or((property, "s"));
+            let (name, required) = name.strip_suffix('!').map_or((name, false), |name| (name, true));
+            (name, kind, required)
+        })
 }
 
 fn last<'a>(pairs: &'a [(String, Value)], name: &str) -> Option<&'a Value> {
     pairs.iter().rev().find(|(key, _)| key == name).map(|(_, value)| value)
 }
 
-/// The validator's words about the first property that is wrong.
-fn check(spec: &str, pairs: &[(String, Value)]) -> Result<(), String> {
+/// The validator's words about the first property that is wrong; `at` is where the object is.
+fn check(spec: &str, pairs: &[(String, Value)], at: &str) -> Result<(), String> {
     for (name, kind, _) in properties(spec) {
         let Some(value) = last(pairs, name) else { continue };
+        let at = format!("{at}/{name}");
+        let (kind, inner) = kind.trim_end_matches(')').split_once('(').unwrap_or((kind, ""));
         let (fits, wanted) = match kind {
             "b" => (value.is_boolean(), "a boolean"),
             "i" => (value.is_i64() || value.is_u64(), "an integer"),
             "a" => (value.is_array(), "an array"),
-            "o" => (value.is_object(), "an object"),
+            "o" | "m" => (value.is_object(), "an object"),
             _ => (value.is_string(), "a string"),
         };
         // An optional flag may be null: Go binds that as unset.
         if !(fits || kind == "b" && value.is_null()) {
-            return Err(format!("Error at \"/{name}\": value must be {wanted}"));
+            return Err(format!("Error at \"{at}\": value must be {wanted}"));
+        }
+        match value {
+            Value::Object(map) if kind == "m" => {
+                if let Some((key, _)) = map.iter().find(|(_, value)| !value.is_string()) {
+                    return Err(format!("Error at \"{at}/{key}\": value must be a string"));
+                }
+            }
+            Value::Object(map) => check(inner, &Vec::from_iter(map.clone()), &at)?,
+            Value::Array(items) if !inner.is_empty() => check_items(inner, items, &at)?,
+            _ => {}
         }
     }
     match properties(spec).find(|(name, _, required)| *required && last(pairs, name).is_none()) {
-        Some((name, ..)) => Err(format!("Error at \"/{name}\": property \"{name}\" is missing")),
+        Some((name, ..)) => Err(format!("Error at \"{at}/{name}\": property \"{name}\" is missing")),
         None => Ok(()),
     }
+}
+
+fn check_items(spec: &str, items: &[Value], at: &str) -> Result<(), String> {
+    items.iter().enumerate().try_for_each(|(index, item)| {
+        let pairs = Vec::from_iter(item.as_object().cloned().unwrap_or_default());
+        check(spec, &pairs, &format!("{at}/{index}"))
+    })
 }
 
 fn bind_properties(spec: &str, mut pairs: Vec<(String, Value)>) -> Value {

@@ -8,12 +8,17 @@ use std::time::Duration;
 
 use http::StatusCode;
 
+use crate::lakefs::glob::Glob;
+
 use super::Sandboxed;
 use super::reply::Failure;
 use super::world::{Branch, Commit, Entry, Repository, State};
 
 /// Tries of a commit, merge or hard reset (`BranchUpdateMaxTries`).
 const UPDATE_TRIES: u32 = 10;
+/// Pauses between them: a fifth of lakeFS's, so that tests need not wait half a minute.
+const FIRST_PAUSE: Duration = Duration::from_millis(100);
+const LAST_PAUSE: Duration = Duration::from_secs(1);
 /// Tries of a write to a staging area (`BranchWriteMaxTries`).
 const WRITE_TRIES: u32 = 3;
 
@@ -120,16 +125,16 @@ impl Sandboxed {
         work: Duration,
         mut update: impl FnMut(&Repository, &mut Branch) -> Result<Made<T>, Failure>,
     ) -> Result<T, Failure> {
-        let mut pause = self.config.commit_time * 8;
+        let mut pause = FIRST_PAUSE;
         for _ in 1..UPDATE_TRIES {
             match self.update(on, work, &mut update).await {
                 Err(Failure::Lost) => {}
                 done => return done,
             }
-            // backoff/v4: the interval times 0.5 to 1.5, then grown by half, here to a tenth of lakeFS's 5 s at most.
-            let spread = f64::from(uuid::Uuid::new_v4().as_u128() as u8) / 255.0 + 0.5;
-            self.pause(pause.mul_f64(spread)).await;
-            pause = (pause * 3 / 2).min(Duration::from_millis(500));
+            // As backoff/v4: the interval times 0.5 to 1.5, then half as much again.
+            let [random, ..] = uuid::Uuid::new_v4().into_bytes();
+            self.pause(pause.mul_f64(0.5 + f64::from(random) / 255.0)).await;
+            pause = (pause * 3 / 2).min(LAST_PAUSE);
         }
         match self.update(on, work, &mut update).await {
             Err(Failure::Lost) => Err(too_many_tries()),
@@ -155,7 +160,7 @@ impl Sandboxed {
                 write(repository, &branch)?;
                 Ok(branch.staging)
             })?;
-            self.pause(self.config.commit_time / 2).await;
+            self.pause(Duration::ZERO).await;
             let after = self.repository(on.repository, |repository| Ok(repository.branch(on.branch)?.staging))?;
             if before == after {
                 return Ok(());
@@ -181,7 +186,7 @@ impl Sandboxed {
 
     /// Makes sure that nothing is staged, and seals (`prepareForCommitIDUpdate`).
     pub(super) async fn prepare(&self, on: On<'_>) -> Result<(), Failure> {
-        self.update_retrying(on, self.config.commit_time / 4, |repository, branch| {
+        self.update_retrying(on, Duration::ZERO, |repository, branch| {
             if !repository.is_clean(branch, &repository.staged(branch))? {
                 return Err(dirty());
             }
@@ -192,7 +197,9 @@ impl Sandboxed {
     }
 
     async fn pause(&self, pause: Duration) {
-        if !pause.is_zero() {
+        if pause.is_zero() {
+            tokio::task::yield_now().await;
+        } else {
             tokio::time::sleep(pause).await;
         }
     }
@@ -222,27 +229,21 @@ impl Repository {
             self.tokens
                 .entry(branch.staging)
                 .or_default()
-                .insert(path.to_owned(), entry);
+                .insert(path.into(), entry);
         } else if let Some(staged) = self.tokens.get_mut(&branch.staging) {
             staged.remove(path);
         }
     }
 
-    /// Refuses with `refusal` on a protected branch.
+    /// Refuses with `refusal` on a protected branch. A pattern that does not parse refuses everything.
     pub(super) fn unprotected(&self, branch: &str, refusal: &str) -> Result<(), Failure> {
-        if self.rules.iter().any(|rule| matches(rule, branch)) {
-            return Err(Failure::forbidden(refusal));
+        for rule in &self.rules {
+            let glob = Glob::new(rule).map_err(|_| Failure::internal("unexpected end of input"))?;
+            if glob.matches(branch) {
+                return Err(Failure::forbidden(refusal));
+            }
         }
         Ok(())
-    }
-}
-
-fn matches(pattern: &str, name: &str) -> bool {
-    match pattern.split_once('*') {
-        None => pattern == name,
-        Some((head, tail)) => name
-            .strip_prefix(head)
-            .is_some_and(|rest| (0..=rest.len()).any(|at| rest.get(at..).is_some_and(|rest| matches(tail, rest)))),
     }
 }
 

@@ -206,6 +206,8 @@ impl Sandboxed {
     pub(super) fn logout() -> Reply {
         Reply::empty(StatusCode::TEMPORARY_REDIRECT)
             .with_static(header::LOCATION, "/auth/login")
+            .with_static(header::CONTENT_TYPE, "text/html; charset=utf-8")
+            .body("<a href=\"/auth/login\">Temporary Redirect</a>.\n\n")
             .with(
                 header::SET_COOKIE,
                 &format!(

@@ -1,6 +1,5 @@
 //! Merge, revert, cherry-pick: three trees into one, path by path, as pkg/graveler/committed does.
 
-use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use http::StatusCode;
@@ -11,8 +10,8 @@ use super::call::Call;
 use super::change::{Made, On, dirty};
 use super::reply::{Failure, Reply};
 use super::repositories::{check_branch, check_ref, check_repository};
-use super::store::now;
-use super::world::{Commit, Entry, Tree};
+use super::store::now_ns;
+use super::world::{Commit, Entry, Tree, difference};
 
 /// Who wins where both sides changed a path.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -27,24 +26,24 @@ fn merge(destination: &Tree, source: &Tree, base: &Tree, strategy: Strategy, emp
     if source == base && !empty {
         return Err(Failure::bad("no changes"));
     }
-    let same = |left: Option<&Arc<Entry>>, right: Option<&Arc<Entry>>| match (left, right) {
-        (Some(left), Some(right)) => left.same(right),
-        (None, None) => true,
-        _ => false,
-    };
     let mut merged = destination.clone();
-    let paths: BTreeSet<&String> = source.keys().chain(base.keys()).collect();
-    for path in paths {
-        let (ours, theirs, before) = (destination.get(path), source.get(path), base.get(path));
-        if same(theirs, before) || same(theirs, ours) || (strategy == Strategy::Destination && !same(ours, before)) {
-            continue;
-        }
-        if !same(ours, before) && strategy == Strategy::Nobody {
-            return Err(Failure::conflict("conflict found"));
+    for (path, theirs) in difference(base, source, Entry::same) {
+        let same = |left: Option<&Arc<Entry>>, right: Option<&Arc<Entry>>| match (left, right) {
+            (Some(left), Some(right)) => left.same(right),
+            (None, None) => true,
+            _ => false,
+        };
+        let ours = destination.get(&path);
+        if !same(ours, base.get(&path)) && !same(ours, theirs.as_ref()) {
+            match strategy {
+                Strategy::Nobody => return Err(Failure::conflict("conflict found")),
+                Strategy::Destination => continue,
+                Strategy::Source => {}
+            }
         }
         match theirs {
-            Some(entry) => merged.insert(path.clone(), Arc::clone(entry)),
-            None => merged.remove(path),
+            Some(entry) => merged.insert(path, entry),
+            None => merged.remove(&path),
         };
     }
     Ok(merged)
@@ -79,7 +78,7 @@ impl Sandboxed {
                     .dereference(source)
                     .map_err(|failure| failure.within(format!("get commit by ref {source}")))?;
                 let to = repository.commit(&branch.commit)?;
-                let base = repository.merge_base(&from.id, &to.id).unwrap_or_default();
+                let base = repository.merge_base(&from.id, &to.id);
                 let empty = call.flag("force") || call.flag("allow_empty");
                 let tree = merge(&to.tree, &from.tree, &base.tree, strategy, empty)?;
                 let mut metadata = call.metadata("/metadata");
@@ -88,7 +87,7 @@ impl Sandboxed {
                 let commit = Commit {
                     committer: call.user.clone(),
                     message: message.unwrap_or_else(|| format!("Merge '{source}' into '{}'", on.branch)),
-                    created: now(),
+                    created_ns: now_ns(),
                     metadata,
                     parents: if call.flag("squash_merge") {
                         vec![to.id.clone()]
@@ -121,9 +120,9 @@ impl Sandboxed {
             let to = repository
                 .dereference(destination)
                 .map_err(|failure| failure.within(format!("get commit by branch {destination}")))?;
-            let base = repository.merge_base(&from.id, &to.id).unwrap_or_default();
+            let base = repository.merge_base(&from.id, &to.id);
             Ok(Reply::ok(
-                &json!({ "base_commit_id": base.id, "destination_commit_id": to.id, "source_commit_id": from.id }),
+                &json!({ "base_commit_id": base.id, "destination_commit_id": from.id, "source_commit_id": to.id }),
             ))
         })
     }
@@ -248,7 +247,7 @@ fn overridden(call: &Call, head: &Commit, committer: &str, message: String, tree
     Commit {
         committer: committer.to_owned(),
         message: given.filter(|given| !given.is_empty()).map_or(message, str::to_owned),
-        created: now(),
+        created_ns: now_ns(),
         metadata: call.metadata("/commit_overrides/metadata"),
         parents: vec![head.id.clone()],
         generation: head.generation + 1,

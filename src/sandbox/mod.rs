@@ -77,7 +77,7 @@ impl Default for SandboxConfig {
             secret: "THIS_MUST_BE_CHANGED_IN_PRODUCTION".to_owned(),
             installed: true,
             data_dir: None,
-            commit_time: Duration::from_millis(4),
+            commit_time: Duration::from_millis(2),
             max_object: 256 << 20,
             max_bytes: 2 << 30,
             scripting: true,

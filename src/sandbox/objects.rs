@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 
 use super::Sandboxed;
 use super::call::Call;
+use super::change::On;
 use super::login::httpdate;
 use super::presign::{EXPIRY, Grant};
 use super::reply::{Failure, Reply};
@@ -45,9 +46,7 @@ impl Sandboxed {
         } else {
             (sent.to_owned(), call.bytes.clone())
         };
-        let namespace = self.repository(on.repository, |repository| Ok(repository.full_address("data/")))?;
-        let address = format!("data/{}/{}", self.prefix, new_name(now()));
-        let full = format!("{}{}", namespace.trim_end_matches("data/"), address);
+        let (address, full) = self.new_address(on)?;
         let stored = self
             .store
             .put(&full, bytes)
@@ -76,6 +75,13 @@ impl Sandboxed {
             self.stage(on, force, path, Some(&entry)).await?;
         }
         Ok(Reply::json(StatusCode::CREATED, &entry.stats(path, &full)))
+    }
+
+    /// An address for a new object: relative to the repository's storage namespace, and full.
+    fn new_address(&self, on: On<'_>) -> Result<(String, String), Failure> {
+        let address = format!("data/{}/{}", self.prefix, new_name(now()));
+        let full = self.repository(on.repository, |repository| Ok(repository.full_address(&address)))?;
+        Ok((address, full))
     }
 
     /// The entry that a reference shows at the `path` parameter, and its full address.
@@ -145,20 +151,26 @@ impl Sandboxed {
     }
 
     pub(super) fn head_object(&self, call: &Call) -> Result<Reply, Failure> {
-        let (entry, _) = self.entry(call)?;
-        let reply = describe(Reply::empty(StatusCode::OK), &entry).with_static(header::ACCEPT_RANGES, "bytes");
-        match range(call, &entry)? {
-            Range::Whole => Ok(reply.with(header::CONTENT_LENGTH, &entry.size.to_string())),
+        let entry = match self.entry(call) {
+            Ok((entry, _)) => entry,
+            // lakeFS writes no body, so no headers of one either.
+            Err(failure) => return Ok(Reply::empty(failure.parts().0)),
+        };
+        let (status, length, content_range) = match range(call, &entry)? {
+            Range::Whole => (StatusCode::OK, Some(entry.size), None),
             Range::Part(start, end) => {
-                let mut reply = reply.with(header::CONTENT_LENGTH, &(end - start).to_string()).with(
-                    header::CONTENT_RANGE,
-                    &format!("bytes {start}-{}/{}", end - 1, entry.size),
-                );
-                reply.status = StatusCode::PARTIAL_CONTENT;
-                Ok(reply)
+                let told = format!("bytes {start}-{}/{}", end - 1, entry.size);
+                (StatusCode::PARTIAL_CONTENT, Some(end - start), Some(told))
             }
-            Range::Nothing(_) => Ok(Reply::empty(StatusCode::RANGE_NOT_SATISFIABLE)),
-        }
+            Range::Nothing(_) => (StatusCode::RANGE_NOT_SATISFIABLE, None, None),
+        };
+        let reply = describe(Reply::empty(status), &entry).with_static(header::ACCEPT_RANGES, "bytes");
+        let reply = length.into_iter().fold(reply, |reply, length| {
+            reply.with(header::CONTENT_LENGTH, &length.to_string())
+        });
+        Ok(content_range
+            .into_iter()
+            .fold(reply, |reply, told| reply.with(header::CONTENT_RANGE, &told)))
     }
 
     pub(super) fn stat_object(&self, call: &Call) -> Result<Reply, Failure> {
@@ -190,7 +202,7 @@ impl Sandboxed {
         self.repository(call.segment(0), |repository| {
             let view = repository.view(call.segment(1))?;
             let mut listed: BTreeMap<String, Value> = BTreeMap::new();
-            for (path, entry) in view.range(prefix.to_owned()..).take_while(|(path, _)| path.starts_with(prefix)) {
+            for (path, entry) in view.range(Arc::<str>::from(prefix)..).take_while(|(path, _)| path.starts_with(prefix)) {
                 let rest = path.strip_prefix(prefix).unwrap_or_default();
                 if let Some((head, _)) = rest.split_once(delimiter).filter(|_| !delimiter.is_empty()) {
                     let folder = format!("{prefix}{head}{delimiter}");
@@ -206,7 +218,7 @@ impl Sandboxed {
                 {
                     stats.remove("metadata");
                 }
-                listed.insert(path.clone(), stats);
+                listed.insert(path.to_string(), stats);
             }
             Ok(page(&call.query, listed.into_iter()))
         })
@@ -240,7 +252,7 @@ impl Sandboxed {
             })
             .await;
         let errors: Vec<Value> = match done {
-            Ok(()) => Vec::new(),
+            Ok(()) | Err(Failure::Refused(StatusCode::NOT_FOUND, _)) => Vec::new(),
             Err(failure) => {
                 let (status, message) = match failure.parts() {
                     (StatusCode::FORBIDDEN, message) => (403, message),
@@ -268,19 +280,37 @@ impl Sandboxed {
                 .ok_or_else(|| Failure::missing("not found"))?;
             Ok((Arc::clone(entry), repository.full_address(&entry.address)))
         })?;
+        let object = self
+            .store
+            .object(&address)
+            .ok_or_else(|| Failure::new(StatusCode::GONE, "No data"))?;
+        let (copied, full) = self.new_address(on)?;
+        let bytes = self
+            .store
+            .read(&object, 0, object.size)
+            .await
+            .map_err(|error| error.during("CopyObject"))?;
+        self.store
+            .put(&full, bytes.concat().into())
+            .await
+            .map_err(|error| error.during("CopyObject"))?;
         let copied = Arc::new(Entry {
+            address: copied,
             mtime: now(),
             ..Entry::clone(&entry)
         });
         self.stage(on, call.flag("force"), path, Some(&copied)).await?;
-        Ok(Reply::json(StatusCode::CREATED, &copied.stats(path, &address)))
+        Ok(Reply::json(StatusCode::CREATED, &copied.stats(path, &full)))
     }
 
     pub(super) async fn update_user_metadata(&self, call: &Call) -> Result<Reply, Failure> {
         let (on, path) = (call.on()?, call.query.text("path"));
         self.write(on, false, |repository, branch| {
             let view: Arc<Tree> = repository.view(on.branch)?;
-            let entry = view.get(path).ok_or_else(|| Failure::missing("not found"))?;
+            let entry = view.get(path).ok_or_else(|| {
+                let context = format!("update user metadata on {}/{}/{path}", on.repository, on.branch);
+                Failure::missing("not found").within(context)
+            })?;
             let changed = Entry {
                 metadata: call.metadata("/set"),
                 ..Entry::clone(entry)
@@ -289,7 +319,7 @@ impl Sandboxed {
             Ok(())
         })
         .await?;
-        Ok(Reply::empty(StatusCode::CREATED))
+        Ok(Reply::no_content())
     }
 }
 
@@ -334,6 +364,9 @@ fn describe(reply: Reply, entry: &Entry) -> Reply {
         .with_static(HeaderName::from_static("expires"), "0")
 }
 
+/// What a range must look like, by lakeFS's schema.
+pub(super) const RANGE: &str = r"^bytes=((\d*-\d*,? ?)+)$";
+
 /// What of an object is asked for.
 enum Range {
     Whole,
@@ -352,10 +385,9 @@ fn range(call: &Call, entry: &Entry) -> Result<Range, Failure> {
         .map(|list| list.split(',').map(str::trim).collect());
     let digits = |part: &&str| part.contains('-') && part.chars().all(|c| c.is_ascii_digit() || c == '-');
     let Some(parts) = parts.filter(|parts| parts.iter().all(digits)) else {
-        let pattern = "^bytes=((\\d*-\\d*,? ?)+)$";
-        let quoted = pattern.replace('\\', "\\\\");
+        let quoted = RANGE.replace('\\', "\\\\");
         return Err(Failure::Invalid(format!(
-            "parameter \"Range\" in header has an error: string doesn't match the regular expression \"{pattern}\"\nSchema:\n  {{\n    \"pattern\": \"{quoted}\",\n    \"type\": \"string\"\n  }}\n\nValue:\n  \"{text}\"\n"
+            "parameter \"Range\" in header has an error: string doesn't match the regular expression \"{RANGE}\"\nSchema:\n  {{\n    \"pattern\": \"{quoted}\",\n    \"type\": \"string\"\n  }}\n\nValue:\n  \"{text}\"\n"
         )));
     };
     let [one] = parts.as_slice() else {
@@ -367,6 +399,7 @@ fn range(call: &Call, entry: &Entry) -> Result<Range, Failure> {
     Ok(match one.split_once('-') {
         Some(("", last)) => match number(last) {
             Some(last) if last > 0 && size > 0 => Range::Part(size.saturating_sub(last), size),
+            _ if last.is_empty() => Range::Nothing(None),
             _ => beyond(),
         },
         Some((first, last)) => match (number(first), number(last)) {
@@ -374,6 +407,7 @@ fn range(call: &Call, entry: &Entry) -> Result<Range, Failure> {
             (Some(first), Some(last)) if first <= last && first < size => {
                 Range::Part(first, size.min(last.saturating_add(1)))
             }
+            (Some(first), Some(last)) if first > last => Range::Nothing(None),
             _ => beyond(),
         },
         None => beyond(),

@@ -55,7 +55,9 @@ impl Reply {
         Self::empty(status)
             .with_static(header::CONTENT_TYPE, "application/xml")
             .body(format!(
-                "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<Error><Code>{code}</Code><Message>{message}</Message></Error>"
+                "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<Error><Code>{code}</Code><Message>{message}</Message><Resource></Resource>\
+                 <Region>us-east-1</Region><RequestId>{}</RequestId><HostId>0000000000000000</HostId></Error>",
+                uuid::Uuid::new_v4()
             ))
             .anonymous()
     }

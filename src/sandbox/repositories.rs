@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use super::Sandboxed;
 use super::call::{Call, Query};
 use super::reply::{Failure, Reply};
-use super::store::now;
+use super::store::{now, now_ns};
 use super::world::{Branch, Commit, Repository, sha256_hex};
 
 /// `pkg/validator/validate.go`: `^[a-z0-9][a-z0-9-]{2,62}$`.
@@ -43,7 +43,7 @@ pub(super) fn is_branch_name(name: &str) -> bool {
 /// A reference needs only be without spaces.
 pub(super) fn check_ref(argument: &str, expression: &str) -> Result<(), Failure> {
     if expression.is_empty() {
-        return Err(Failure::bad(format!(
+        return Err(Failure::internal(format!(
             "argument {argument}: required value: validation error"
         )));
     }
@@ -139,11 +139,10 @@ impl Sandboxed {
         } else {
             let first = Commit {
                 message: "Repository created".to_owned(),
-                created: repository.created,
+                created_ns: now_ns(),
                 generation: 1,
                 ..Commit::default()
             };
-            // The time makes it unlike the first commit of another repository.
             let first = Arc::new(first.identify());
             repository
                 .branches
@@ -209,14 +208,14 @@ impl Sandboxed {
         }
         check_repository(call.segment(0))?;
         let mut rules: Vec<String> = Vec::new();
-        for rule in call.json.as_array().into_iter().flatten() {
+        for (index, rule) in call.json.as_array().into_iter().flatten().enumerate() {
             let pattern = rule
                 .get("pattern")
                 .and_then(Value::as_str)
                 .unwrap_or_default()
                 .to_owned();
             if pattern.is_empty() {
-                return Err(empty_pattern(""));
+                return Err(empty_pattern("", &format!("/{index}")));
             }
             rules.push(pattern);
         }
@@ -237,7 +236,7 @@ impl Sandboxed {
         check_repository(call.segment(0))?;
         let pattern = call.text("pattern");
         if pattern.is_empty() {
-            return Err(empty_pattern(" #/components/schemas/BranchProtectionRule"));
+            return Err(empty_pattern(" #/components/schemas/BranchProtectionRule", ""));
         }
         self.change(call.segment(0), |repository| {
             let known = repository.rules.iter().position(|rule| rule == pattern);
@@ -270,18 +269,13 @@ impl Sandboxed {
         let (id, reference) = (call.text("id"), call.text("ref"));
         check_tag("tagID", id)?;
         self.change(call.segment(0), |repository| {
-            let resolved = repository.resolve(reference)?;
-            if resolved.modifier == Some('$') {
-                return Err(Failure::bad(
-                    "ref: invalid value: validation error: should point to a commit",
-                ));
-            }
+            let commit = repository.pointed(reference)?.id.clone();
             repository.writable(call.flag("force"))?;
             if repository.tags.contains_key(id) {
                 return Err(Failure::conflict("tag already exists: not unique"));
             }
-            repository.tags.insert(id.to_owned(), resolved.commit.clone());
-            Ok(Reply::json(StatusCode::CREATED, &named(id, &resolved.commit)))
+            repository.tags.insert(id.to_owned(), commit.clone());
+            Ok(Reply::json(StatusCode::CREATED, &named(id, &commit)))
         })
     }
 
@@ -324,23 +318,22 @@ fn checksum(rules: &[String]) -> String {
     sha256_hex(rules.join("\n").as_bytes())
 }
 
-fn empty_pattern(schema: &str) -> Failure {
+fn empty_pattern(schema: &str, at: &str) -> Failure {
     Failure::Invalid(format!(
-        "request body has an error: doesn't match schema{schema}: Error at \"/pattern\": minimum string length is 1"
+        "request body has an error: doesn't match schema{schema}: Error at \"{at}/pattern\": minimum string length is 1"
     ))
 }
 
-/// A tag follows the rules of git's references, roughly.
+/// `ValidateTagID` of pkg/graveler/validate.go: nearly git's rules.
 fn check_tag(argument: &str, id: &str) -> Result<(), Failure> {
-    let forbidden = |c: char| c.is_whitespace() || c.is_control() || "~^:?*[\\".contains(c);
-    let parts = ["..", "@{", "//"];
     if id.is_empty() {
-        return Err(Failure::bad(format!(
+        return Err(Failure::internal(format!(
             "argument {argument}: required value: validation error"
         )));
     }
-    let shape = id == "@" || id.starts_with(['-', '/']) || id.ends_with(['/', '.']) || id.ends_with(".lock");
-    if shape || id.contains(forbidden) || parts.iter().any(|part| id.contains(part)) {
+    let parts = ["..", "/", "@{", "^", ":", "?", "*", "[", "\\"];
+    let shape = id == "@" || id.ends_with('.') || id.ends_with(".lock") || id.contains(|c: char| c <= ' ');
+    if shape || parts.iter().any(|part| id.contains(part)) {
         return Err(Failure::bad(format!(
             "argument {argument}: tag id: invalid value: validation error"
         )));

@@ -29,7 +29,8 @@ macro_rules! routes {
 /// What is true of a route.
 ///
 /// `query` lists parameters: `!` marks a required one, `:b` a boolean, `:i` an integer, `:l` one that may repeat. `body` is empty (lakeFS then ignores what is sent)
-/// or names the schema and its properties: `!` required, `:s` string, `:i` integer, `:b` boolean with default false, `:a` array, `:o` object.
+/// or names the schema and its properties: `!` required, `:s` string, `:i` integer, `:b` boolean with default false, `:a` array and `:o` object (with
+/// what is in them in brackets), `:m` map of texts.
 /// A `?` before it: the body may be left out. `[]` before it: an array of such objects. `*`: any bytes, read by the handler.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Spec {
@@ -42,13 +43,14 @@ pub(super) struct Spec {
 
 routes! {
     GetSetupState GET "/setup_lakefs" "" "";
-    Setup POST "/setup_lakefs" "" "Setup: username!:s key:o";
+    Setup POST "/setup_lakefs" "" "Setup: username!:s key:o(access_key_id!:s secret_access_key!:s)";
     SetupCommPrefs POST "/setup_comm_prefs" "" "CommPrefsInput: email:s featureUpdates!:b securityUpdates!:b";
     GetCurrentUser GET "/user" "" "";
-    Login POST "/auth/login" "" "LoginInformation: access_key_id!:s secret_access_key!:s";
+    Login POST "/auth/login" "" "?LoginInformation: access_key_id!:s secret_access_key!:s";
     ExternalPrincipalLogin POST "/auth/external/principal/login" "" "?ExternalLoginInformation: identityRequest!:o";
     StsLogin POST "/sts/login" "" "StsAuthRequest: code!:s state!:s redirect_uri!:s ttl_seconds:i";
     GetAuthCapabilities GET "/auth/capabilities" "" "";
+    OauthCallback GET "/oidc/callback" "" "";
     ListUsers GET "/auth/users" "prefix after amount:i" "";
     CreateUser POST "/auth/users" "" "?UserCreation: id!:s invite_user:b";
     GetUser GET "/auth/users/{userId}" "" "";
@@ -62,10 +64,10 @@ routes! {
     DeleteRepository DELETE "/repositories/{repository}" "force:b" "";
     GetRepositoryMetadata GET "/repositories/{repository}/metadata" "" "";
     GetBranchProtectionRules GET "/repositories/{repository}/settings/branch_protection" "" "";
-    SetBranchProtectionRules PUT "/repositories/{repository}/settings/branch_protection" "" "[]BranchProtectionRule: pattern!:s";
+    SetBranchProtectionRules PUT "/repositories/{repository}/settings/branch_protection" "" "[]: pattern!:s";
     InternalGetBranchProtectionRules GET "/repositories/{repository}/branch_protection" "" "";
     InternalCreateBranchProtectionRule POST "/repositories/{repository}/branch_protection" "" "BranchProtectionRule: pattern!:s";
-    InternalDeleteBranchProtectionRule DELETE "/repositories/{repository}/branch_protection" "" "inline: pattern!:s";
+    InternalDeleteBranchProtectionRule DELETE "/repositories/{repository}/branch_protection" "" ": pattern!:s";
     CreateBranchProtectionRulePreflight GET "/repositories/{repository}/branch_protection/set_allowed" "" "";
     ListBranches GET "/repositories/{repository}/branches" "prefix after amount:i show_hidden:b" "";
     CreateBranch POST "/repositories/{repository}/branches" "" "BranchCreation: name!:s source!:s force:b hidden:b";
@@ -73,7 +75,7 @@ routes! {
     DeleteBranch DELETE "/repositories/{repository}/branches/{branch}" "force:b" "";
     ResetBranch PUT "/repositories/{repository}/branches/{branch}" "" "ResetCreation: type!:s path:s force:b";
     HardResetBranch PUT "/repositories/{repository}/branches/{branch}/hard_reset" "ref! force:b" "";
-    Commit POST "/repositories/{repository}/branches/{branch}/commits" "source_metarange" "CommitCreation: message!:s metadata:o date:i allow_empty:b force:b";
+    Commit POST "/repositories/{repository}/branches/{branch}/commits" "source_metarange" "CommitCreation: message!:s metadata:m date:i allow_empty:b force:b";
     DiffBranch GET "/repositories/{repository}/branches/{branch}/diff" "after amount:i prefix delimiter" "";
     RevertBranch POST "/repositories/{repository}/branches/{branch}/revert" "" "RevertCreation: ref!:s parent_number!:i force:b allow_empty:b commit_overrides:o";
     CherryPick POST "/repositories/{repository}/branches/{branch}/cherry-pick" "" "CherryPickCreation: ref!:s parent_number:i force:b commit_overrides:o";
@@ -81,18 +83,18 @@ routes! {
     DeleteObject DELETE "/repositories/{repository}/branches/{branch}/objects" "path! force:b no_tombstone:b" "";
     DeleteObjects POST "/repositories/{repository}/branches/{branch}/objects/delete" "force:b no_tombstone:b" "PathList: paths!:a";
     CopyObject POST "/repositories/{repository}/branches/{branch}/objects/copy" "dest_path!" "ObjectCopyCreation: src_path!:s src_ref:s force:b shallow:b";
-    UpdateObjectUserMetadata PUT "/repositories/{repository}/branches/{branch}/objects/stat/user_metadata" "path!" "UpdateObjectUserMetadata: set!:o";
+    UpdateObjectUserMetadata PUT "/repositories/{repository}/branches/{branch}/objects/stat/user_metadata" "path!" "UpdateObjectUserMetadata: set!:m";
     GetPhysicalAddress GET "/repositories/{repository}/branches/{branch}/staging/backing" "path! presign:b" "";
-    LinkPhysicalAddress PUT "/repositories/{repository}/branches/{branch}/staging/backing" "path!" "StagingMetadata: staging!:o checksum!:s size_bytes!:i user_metadata:o content_type:s mtime:i force:b";
+    LinkPhysicalAddress PUT "/repositories/{repository}/branches/{branch}/staging/backing" "path!" "StagingMetadata: staging!:o checksum!:s size_bytes!:i user_metadata:m content_type:s mtime:i force:b";
     CreatePresignMultipartUpload POST "/repositories/{repository}/branches/{branch}/staging/pmpu" "path! parts:i" "";
-    CompletePresignMultipartUpload PUT "/repositories/{repository}/branches/{branch}/staging/pmpu/{uploadId}" "path!" "?CompletePresignMultipartUpload: physical_address!:s parts!:a user_metadata:o content_type:s";
+    CompletePresignMultipartUpload PUT "/repositories/{repository}/branches/{branch}/staging/pmpu/{uploadId}" "path!" "?CompletePresignMultipartUpload: physical_address!:s parts!:a(part_number!:i etag!:s) user_metadata:m content_type:s";
     AbortPresignMultipartUpload DELETE "/repositories/{repository}/branches/{branch}/staging/pmpu/{uploadId}" "path!" "?AbortPresignMultipartUpload: physical_address!:s";
     UploadPart PUT "/repositories/{repository}/branches/{branch}/staging/pmpu/{uploadId}/parts/{partNumber}" "path!" "UploadPartFrom: physical_address!:s";
-    UploadPartCopy PUT "/repositories/{repository}/branches/{branch}/staging/pmpu/{uploadId}/parts/{partNumber}/copy" "path!" "UploadPartCopyFrom: physical_address!:s copy_source!:o";
+    UploadPartCopy PUT "/repositories/{repository}/branches/{branch}/staging/pmpu/{uploadId}/parts/{partNumber}/copy" "path!" "UploadPartCopyFrom: physical_address!:s copy_source!:o(repository!:s ref!:s path!:s range:s)";
     GetCommit GET "/repositories/{repository}/commits/{commitId}" "" "";
     LogCommits GET "/repositories/{repository}/refs/{ref}/commits" "after amount:i objects:l prefixes:l limit:b first_parent:b since stop_at" "";
     DiffRefs GET "/repositories/{repository}/refs/{leftRef}/diff/{rightRef}" "after amount:i prefix delimiter type include_right_stats:b" "";
-    MergeIntoBranch POST "/repositories/{repository}/refs/{sourceRef}/merge/{destinationBranch}" "" "?Merge: message:s metadata:o strategy:s force:b allow_empty:b squash_merge:b";
+    MergeIntoBranch POST "/repositories/{repository}/refs/{sourceRef}/merge/{destinationBranch}" "" "?Merge: message:s metadata:m strategy:s force:b allow_empty:b squash_merge:b";
     FindMergeBase GET "/repositories/{repository}/refs/{sourceRef}/merge/{destinationBranch}" "" "";
     GetObject GET "/repositories/{repository}/refs/{ref}/objects" "path! presign:b" "";
     HeadObject HEAD "/repositories/{repository}/refs/{ref}/objects" "path!" "";

@@ -85,7 +85,7 @@ impl Sandboxed {
             let reply = body.map_or_else(Reply::from, |body| {
                 self.script.serve(parts.method.as_str(), path, &body)
             });
-            return Ok(respond(&parts.method, reply));
+            return Ok(respond(reply));
         }
         if path.starts_with(presign::PREFIX) {
             let reply = match self.read(&parts, body, self.config.max_object).await? {
@@ -101,7 +101,7 @@ impl Sandboxed {
             } else {
                 reply
             };
-            return Ok(respond(&parts.method, reply));
+            return Ok(respond(reply));
         }
         let destination = route(&parts.method, path);
         let received = Received {
@@ -116,7 +116,7 @@ impl Sandboxed {
         let scripted = self.script.take(&received);
         self.script.remember(received);
         let Some(scripted) = scripted else {
-            return Ok(respond(&parts.method, self.act(&parts, body, destination).await?));
+            return Ok(respond(self.act(&parts, body, destination).await?));
         };
         tokio::time::sleep(scripted.delay()).await;
         if scripted.close == Some(Close::BeforeHead) {
@@ -129,23 +129,13 @@ impl Sandboxed {
             let _ = self.read(&parts, body, self.config.max_object).await?;
             None
         };
-        Ok(respond(&parts.method, scripted.apply(real)))
+        Ok(respond(scripted.apply(real)))
     }
 
     /// Does what is asked.
     async fn act(&self, parts: &Parts, body: Incoming, destination: Destination) -> io::Result<Reply> {
         if is_s3(parts) {
-            let (status, code, message) = if parts.uri.path().starts_with("/api/v1") {
-                let message = "No such bucket, or the request is for the API and was taken for one of the S3 gateway.";
-                (StatusCode::NOT_FOUND, "ErrNoSuchBucketPossibleAPIEndpoint", message)
-            } else {
-                (
-                    StatusCode::NOT_IMPLEMENTED,
-                    "NotImplemented",
-                    "The sandbox has no S3 gateway.",
-                )
-            };
-            return Ok(Reply::xml(status, code, message));
+            return Ok(s3_reply(parts.uri.path()));
         }
         let known = [
             Method::CONNECT,
@@ -212,6 +202,7 @@ impl Sandboxed {
                     | Route::Login
                     | Route::ExternalPrincipalLogin
                     | Route::StsLogin
+                    | Route::OauthCallback
                     | Route::GetAuthCapabilities
                     | Route::HealthCheck
             );
@@ -257,7 +248,7 @@ impl Sandboxed {
         match route {
             Route::GetSetupState => Ok(self.setup_state()),
             Route::Setup => self.setup(call),
-            Route::SetupCommPrefs => Ok(Reply::empty(StatusCode::OK)),
+            Route::SetupCommPrefs | Route::OauthCallback => Ok(Reply::empty(StatusCode::OK)),
             Route::GetCurrentUser => Ok(self.current_user(&call.user)),
             Route::Login => self.login(call),
             Route::ExternalPrincipalLogin | Route::StsLogin => Err(Failure::not_implemented()),
@@ -377,12 +368,22 @@ fn is_s3(parts: &Parts) -> bool {
     s3_host || signed || !text("x-amz-signature").is_empty() || given("AWSAccessKeyId") || given("X-Amz-Credential")
 }
 
-fn respond(method: &Method, mut reply: Reply) -> Response<Chunks> {
-    if *method == Method::HEAD && reply.status.is_client_error() {
-        let identified = reply.identified;
-        reply = Reply::empty(reply.status);
-        reply.identified = identified;
-    }
+/// lakeFS's answer to an API call that it took for S3; to anything else of S3 the sandbox says that it cannot.
+fn s3_reply(path: &str) -> Reply {
+    let (status, code, message) = if path.starts_with("/api/v1") {
+        let message = "Repository &#34;api&#34; not found; this can happen if your endpoint URL mistakenly ends in &#34;/api/v1&#34;.";
+        (StatusCode::NOT_FOUND, "ErrNoSuchBucketPossibleAPIEndpoint", message)
+    } else {
+        (
+            StatusCode::NOT_IMPLEMENTED,
+            "NotImplemented",
+            "The sandbox has no S3 gateway.",
+        )
+    };
+    Reply::xml(status, code, message).with_static(header::CONTENT_TYPE, "text/xml; charset=utf-8")
+}
+
+fn respond(mut reply: Reply) -> Response<Chunks> {
     if reply.identified {
         let id = uuid::Uuid::new_v4().to_string();
         reply = reply.with(header::HeaderName::from_static("x-request-id"), &id);

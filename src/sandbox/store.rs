@@ -83,6 +83,11 @@ const INVALID_PART: S3Error = S3Error {
     code: "InvalidPart",
     message: "One or more of the specified parts could not be found.  The part may not have been uploaded, or the specified entity tag may not match the part's entity tag.",
 };
+const INVALID_PART_ORDER: S3Error = S3Error {
+    status: StatusCode::BAD_REQUEST,
+    code: "InvalidPartOrder",
+    message: "The list of parts was not in ascending order. The parts list must be specified in order by part number.",
+};
 const TOO_SMALL: S3Error = S3Error {
     status: StatusCode::BAD_REQUEST,
     code: "EntityTooSmall",
@@ -109,11 +114,11 @@ impl S3Error {
         } else {
             "api error "
         };
-        let message = self.message.split_whitespace().collect::<Vec<_>>().join(" ");
         Failure::internal(format!(
-            "operation error S3: {operation}, https response error StatusCode: {}, RequestID: {id}, HostID: , {kind}{}: {message}",
+            "operation error S3: {operation}, https response error StatusCode: {}, RequestID: {id}, HostID: , {kind}{}: {}",
             self.status.as_u16(),
-            self.code
+            self.code,
+            self.message
         ))
     }
 
@@ -328,6 +333,9 @@ impl Index {
 
 fn assemble(parts: &BTreeMap<u32, Object>, wanted: &[(u32, String)], now: i64) -> Result<Object, S3Error> {
     let (mut chunks, mut sums) = (Vec::new(), Vec::new());
+    if !wanted.is_sorted_by_key(|(number, _)| number) {
+        return Err(INVALID_PART_ORDER);
+    }
     for (at, (number, etag)) in wanted.iter().enumerate() {
         let part = parts
             .get(number)
@@ -361,6 +369,11 @@ fn from_hex(text: &str) -> Vec<u8> {
 
 /// Seconds since 1970.
 pub(super) fn now() -> i64 {
+    now_ns() / 1_000_000_000
+}
+
+/// Nanoseconds since 1970.
+pub(super) fn now_ns() -> i64 {
     let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
-    since.map_or(0, |since| i64::try_from(since.as_secs()).unwrap_or(i64::MAX))
+    since.map_or(0, |since| i64::try_from(since.as_nanos()).unwrap_or(i64::MAX))
 }

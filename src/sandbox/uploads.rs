@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use super::Sandboxed;
 use super::call::Call;
 use super::change::On;
-use super::objects::{name_time, new_name};
+use super::objects::{RANGE, name_time, new_name};
 use super::presign::{EXPIRY, Grant};
 use super::reply::{Failure, Reply};
 use super::repositories::check_repository;
@@ -135,7 +135,7 @@ impl Sandboxed {
     pub(super) fn create_upload(&self, call: &Call) -> Result<Reply, Failure> {
         check_repository(call.segment(0))?;
         let namespace = self.repository(call.segment(0), |repository| {
-            let on = call.on()?;
+            let on = call.on_named("name")?;
             if !repository.branches.contains_key(on.branch) {
                 return Err(Failure::missing(format!("branch '{}' not found", on.branch)));
             }
@@ -203,8 +203,11 @@ impl Sandboxed {
             .ok_or_else(|| failed(super::store::NO_SUCH_KEY))?;
         let (start, end) = match given("range") {
             "" => (0, object.size),
-            range => copied_range(range)
-                .ok_or_else(|| Failure::internal(format!("parse range \"{range}\": unexpected EOF")))?,
+            range => copied_range(range).ok_or_else(|| {
+                Failure::Invalid(format!(
+                    "request body has an error: doesn't match schema #/components/schemas/UploadPartCopyFrom: Error at \"/copy_source/range\": string doesn't match the regular expression \"{RANGE}\""
+                ))
+            })?,
         };
         let chunks = self.store.read(&object, start, end).await.map_err(failed)?;
         let etag = self

@@ -1,5 +1,6 @@
 //! What the sandbox holds: repositories, branches, commits, staged changes. Data and look-ups; how it changes is in `change.rs`.
 
+use std::cmp::Ordering;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
@@ -81,9 +82,9 @@ pub(super) fn new_token() -> u64 {
 }
 
 /// Committed content: path to object.
-pub(super) type Tree = BTreeMap<String, Arc<Entry>>;
+pub(super) type Tree = BTreeMap<Arc<str>, Arc<Entry>>;
 /// Staged changes: nothing is a deletion.
-pub(super) type Staged = BTreeMap<String, Option<Arc<Entry>>>;
+pub(super) type Staged = BTreeMap<Arc<str>, Option<Arc<Entry>>>;
 
 /// An object.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -120,10 +121,11 @@ pub(super) struct Commit {
     pub(super) id: String,
     pub(super) committer: String,
     pub(super) message: String,
-    pub(super) created: i64,
+    /// In nanoseconds since 1970, as lakeFS keeps it: logs are in this order.
+    pub(super) created_ns: i64,
     pub(super) metadata: BTreeMap<String, String>,
     pub(super) parents: Vec<String>,
-    pub(super) generation: u64,
+    pub(super) generation: i64,
     #[serde(skip)]
     pub(super) tree: Arc<Tree>,
 }
@@ -134,7 +136,7 @@ impl Commit {
         let said = json!([
             self.committer,
             self.message,
-            self.created,
+            self.created_ns / 1_000_000_000,
             self.metadata,
             self.parents,
             self.range()
@@ -143,9 +145,9 @@ impl Commit {
         self
     }
 
-    /// lakeFS names content by its metarange; a hash of the tree does as well.
+    /// lakeFS names content by its metarange; a hash of the tree does as well. The first commit has none.
     pub(super) fn range(&self) -> String {
-        if self.tree.is_empty() {
+        if self.parents.is_empty() {
             return String::new();
         }
         let mut hash = digest::Context::new(&digest::SHA256);
@@ -159,7 +161,7 @@ impl Commit {
 
     pub(super) fn json(&self) -> Value {
         json!({
-            "committer": self.committer, "creation_date": self.created, "generation": self.generation, "id": self.id, "message": self.message,
+            "committer": self.committer, "creation_date": self.created_ns / 1_000_000_000, "generation": self.generation, "id": self.id, "message": self.message,
             "meta_range_id": self.range(), "metadata": self.metadata, "parents": self.parents, "version": 1,
         })
     }
@@ -239,7 +241,8 @@ impl Repository {
                 _ if amount == 0 => {}
                 _ => {
                     let parents = &self.commit(&commit)?.parents;
-                    commit = parents.get(amount - 1).cloned().ok_or_else(invalid)?;
+                    let parent = usize::try_from(amount - 1).ok().and_then(|index| parents.get(index));
+                    commit = parent.cloned().ok_or_else(invalid)?;
                 }
             }
         }
@@ -277,6 +280,15 @@ impl Repository {
             return Err(Failure::bad(format!(
                 "reference '{expression}': reference to staging area with $ is not a commit"
             )));
+        }
+        self.commit(&resolved.commit)
+    }
+
+    /// The same in the words of the catalog.
+    pub(super) fn pointed(&self, expression: &str) -> Result<&Arc<Commit>, Failure> {
+        let resolved = self.resolve(expression)?;
+        if resolved.modifier == Some('$') {
+            return Err(Failure::bad(format!("{INVALID_REF}: should point to a commit")));
         }
         self.commit(&resolved.commit)
     }
@@ -325,28 +337,45 @@ impl Repository {
         Ok(Arc::new(apply(tree, &staged)))
     }
 
-    /// A commit's ancestors with itself, the newest generation first.
-    pub(super) fn history(&self, id: &str, first_parent: bool) -> Vec<Arc<Commit>> {
+    /// A commit's ancestors with itself, the latest first.
+    pub(super) fn history(&self, id: &str, first_parent: bool) -> Vec<&Arc<Commit>> {
         let (mut queue, mut seen, mut history) = (BTreeSet::new(), BTreeSet::new(), Vec::new());
-        let rank = |commit: &Arc<Commit>| (commit.generation, commit.created, commit.id.clone());
-        queue.extend(self.commits.get(id).map(rank));
-        while let Some((.., id)) = queue.pop_last() {
-            let Some(commit) = self.commits.get(&id).filter(|_| seen.insert(id.clone())) else {
+        queue.extend(
+            self.commits
+                .get(id)
+                .map(|commit| (commit.created_ns, commit.id.as_str())),
+        );
+        while let Some((_, id)) = queue.pop_last() {
+            let Some(commit) = self.commits.get(id).filter(|_| seen.insert(id)) else {
                 continue;
             };
-            history.push(Arc::clone(commit));
+            history.push(commit);
             let parents = commit.parents.iter().take(if first_parent { 1 } else { usize::MAX });
-            queue.extend(parents.filter_map(|parent| self.commits.get(parent).map(rank)));
+            let parents = parents.filter_map(|parent| self.commits.get(parent));
+            queue.extend(parents.map(|parent| (parent.created_ns, parent.id.as_str())));
         }
         history
     }
 
-    /// The best common ancestor of two commits.
-    pub(super) fn merge_base(&self, left: &str, right: &str) -> Option<Arc<Commit>> {
-        let ancestors: BTreeSet<String> = self.history(left, false).into_iter().map(|c| c.id.clone()).collect();
-        self.history(right, false)
-            .into_iter()
-            .find(|commit| ancestors.contains(&commit.id))
+    /// The best common ancestor of two commits; an empty one if there is none.
+    pub(super) fn merge_base(&self, left: &str, right: &str) -> Arc<Commit> {
+        // By generation downward, each commit with the sides it was reached from; whatever was reached from both is the base.
+        let mut reached: BTreeMap<(i64, &str), u8> = BTreeMap::new();
+        for (side, id) in [(1, left), (2, right)] {
+            if let Some(commit) = self.commits.get(id) {
+                *reached.entry((commit.generation, commit.id.as_str())).or_default() |= side;
+            }
+        }
+        while let Some(((_, id), sides)) = reached.pop_last() {
+            let Some(commit) = self.commits.get(id) else { continue };
+            if sides == 3 {
+                return Arc::clone(commit);
+            }
+            for parent in commit.parents.iter().filter_map(|parent| self.commits.get(parent)) {
+                *reached.entry((parent.generation, parent.id.as_str())).or_default() |= sides;
+            }
+        }
+        Arc::default()
     }
 
     /// The full address of an entry.
@@ -373,15 +402,24 @@ pub(super) fn apply(tree: &Tree, changes: &Staged) -> Tree {
 
 /// What must change to turn `from` into `to`.
 pub(super) fn difference(from: &Tree, to: &Tree, same: impl Fn(&Entry, &Entry) -> bool) -> Staged {
-    let set = to
-        .iter()
-        .filter(|(path, entry)| !from.get(*path).is_some_and(|old| same(old, entry)))
-        .map(|(path, entry)| (path.clone(), Some(Arc::clone(entry))));
-    let removed = from
-        .keys()
-        .filter(|path| !to.contains_key(*path))
-        .map(|path| (path.clone(), None));
-    set.chain(removed).collect()
+    let mut changes = Staged::new();
+    let (mut old, mut new) = (from.iter().peekable(), to.iter().peekable());
+    loop {
+        let order = match (old.peek(), new.peek()) {
+            (None, None) => return changes,
+            (Some(_), None) => Ordering::Less,
+            (None, Some(_)) => Ordering::Greater,
+            (Some((old, _)), Some((new, _))) => old.cmp(new),
+        };
+        let gone = if order.is_le() { old.next() } else { None };
+        let came = if order.is_ge() { new.next() } else { None };
+        match (gone, came) {
+            (Some((_, old)), Some((_, new))) if Arc::ptr_eq(old, new) || same(old, new) => {}
+            (_, Some((path, new))) => drop(changes.insert(Arc::clone(path), Some(Arc::clone(new)))),
+            (Some((path, _)), None) => drop(changes.insert(Arc::clone(path), None)),
+            (None, None) => return changes,
+        }
+    }
 }
 
 /// `main~2^` is `main`, `~2`, `^`.
@@ -403,7 +441,7 @@ fn split_modifiers(expression: &str) -> Vec<&str> {
     }
 }
 
-fn parse_modifier(part: &str) -> Result<(char, usize), Failure> {
+fn parse_modifier(part: &str) -> Result<(char, i64), Failure> {
     let mut chars = part.chars();
     let kind = chars.next().unwrap_or_default();
     let amount = chars.as_str();
