@@ -6,8 +6,81 @@ use std::convert::Infallible;
 use std::fmt;
 use std::sync::Arc;
 
-use crate::exchange::step::{Answer, Inner};
-use crate::exchange::{Request, Response};
+use tokio::sync::Semaphore;
+use tower::ServiceBuilder;
+
+use crate::auth::{self, Auth};
+use crate::config::Config;
+use crate::exchange::classify::InspectionLimits;
+use crate::exchange::step::{Answer, Inner, step};
+use crate::exchange::{Classify, Request, Response};
+use crate::guard::Guard;
+use crate::lakefs_client::Dialer;
+use crate::limit::{self, Limit};
+use crate::observe::{Metrics, Observe};
+use crate::record::Record;
+use crate::store::Store;
+use crate::uploads::{Ledger, Uploads};
+use crate::upstream::{Pools, Upstream};
+
+/// What outlives configuration: made once by the server, shared by every pipeline that is built.
+#[derive(Debug, Clone)]
+pub struct State {
+    /// What is counted.
+    pub metrics: Arc<Metrics>,
+    /// A permit for each KiB of the bodies that may be read for judgement at a time.
+    pub inspection: Arc<Semaphore>,
+    /// Bearers, proofs, failed logins.
+    pub auth: Arc<auth::State>,
+    /// The ledger of uploads.
+    pub ledger: Arc<Ledger>,
+    /// Buckets, turns, slots.
+    pub limit: Arc<limit::State>,
+    /// What survives a restart.
+    pub store: Store,
+    /// How lakeFS is reached.
+    pub dialer: Arc<Dialer>,
+    /// Connections to lakeFS, a pool a data thread.
+    pub pools: Arc<Pools>,
+}
+
+/// The whole stack, outermost layer first.
+pub fn build(config: &Config, state: &State) -> Pipeline {
+    let inspection = InspectionLimits {
+        body: config.server.inspected_body.as_usize(),
+        timeout: config.server.inspected_timeout.0,
+    };
+    let stack = ServiceBuilder::new()
+        // Request id, span, one access line; a panic below becomes a 500.
+        .layer(step(Observe::new(
+            config.server.trusted_proxies.clone(),
+            Arc::clone(&state.metrics),
+        )))
+        // What the request is: operation, targets, force. Reads, with caps, the bodies it must judge.
+        .layer(step(Classify::new(
+            config.upstream.s3_domains.clone(),
+            inspection,
+            Arc::clone(&state.inspection),
+        )))
+        // Who sent it; the client's credential goes, the lakeFS bearer comes.
+        .layer(step(Auth::new(&config.auth, config.mode, Arc::clone(&state.auth))))
+        // Outside guard and limit, so that a refused upload is in the ledger too.
+        .layer(step(Uploads::new(Arc::clone(&state.ledger))))
+        // Before limit: it is pure, and only what will be forwarded takes a token or a place in the queue.
+        .layer(step(Guard::new(&config.guard, config.mode, Arc::clone(&state.metrics))))
+        // The principal's share, then the turn on the branch, then a slot of the upstream.
+        .layer(step(Limit::new(&config.limit, config.mode, Arc::clone(&state.limit))))
+        // After limit: what it writes down must still be true when the request goes.
+        .layer(step(Record::new(state.store.clone())))
+        .service(Upstream::new(
+            &config.upstream,
+            config.limit.max_wait.0,
+            Arc::clone(&state.dialer),
+            Arc::clone(&state.pools),
+            Arc::clone(&state.metrics),
+        ));
+    Pipeline::new(stack)
+}
 
 /// The stack, ready to take requests; cheap to clone.
 #[derive(Clone)]

@@ -4,9 +4,11 @@
 
 mod ask;
 mod check;
+mod demo;
 mod explain;
 mod sandbox;
 mod schema;
+mod serve;
 mod uploads;
 
 use std::io::Write as _;
@@ -32,6 +34,7 @@ enum Command {
     Sandbox(sandbox::Command),
     Schema(schema::Schema),
     Uploads(uploads::Uploads),
+    Serve(serve::Command),
 }
 
 impl Command {
@@ -42,12 +45,15 @@ impl Command {
             Self::Explain(command) => command.run(),
             Self::Schema(command) => command.run(),
             Self::Uploads(command) => command.run(),
+            Self::Serve(command) => command.run(),
         }
     }
 }
 
 const EXAMPLES: &str = "\
 Examples:
+  lakegate serve --sandbox                  try the gateway in front of a look-alike of lakeFS
+  lakegate serve --config lakegate.yaml     run it in front of a real one
   lakegate check lakegate.yaml              what is wrong with a configuration, all at once
   lakegate sandbox                          a small lakeFS look-alike, to try the gateway on
   lakegate explain DELETE /api/v1/repositories/lake/branches/main

@@ -116,7 +116,8 @@ impl AccessLine {
             Ended::Failed => "failed",
             Ended::Dropped => "client-left",
         };
-        let milliseconds = |duration: std::time::Duration| duration.as_secs_f64() * 1000.0;
+        // To the microsecond: more digits would be noise.
+        let milliseconds = |duration: std::time::Duration| duration.as_micros() as f64 / 1000.0;
         tracing::info!(
             target: "lakegate::access",
             {

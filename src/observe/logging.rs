@@ -1,6 +1,6 @@
 //! The log's set-up: one subscriber, pretty for people or JSON for machines, on standard error.
 
-use std::io;
+use std::io::{self, IsTerminal as _};
 
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::filter::ParseError;
@@ -18,7 +18,7 @@ pub fn init(config: &LogConfig) -> Result<(), ParseError> {
         .with_writer(io::stderr);
     // A subscriber that is already there stays: tests start several gateways in one process.
     let _ = match config.format {
-        LogFormat::Pretty => lines.compact().try_init(),
+        LogFormat::Pretty => lines.compact().with_ansi(io::stderr().is_terminal()).try_init(),
         LogFormat::Json => lines
             .json()
             .flatten_event(true)

@@ -5,9 +5,11 @@
 mod accept;
 mod connection;
 mod drain;
+mod gateway;
 mod listener;
 mod plane;
 mod thread;
 
 pub use drain::{Drain, Drained, terminated};
+pub use gateway::{Gateway, StartError};
 pub use plane::Plane;

@@ -1,3 +1,5 @@
+//! What gobwas/glob matches, held against a table made by the library itself.
+
 use proptest::prelude::*;
 
 use super::*;
