@@ -1,6 +1,7 @@
 """What the log says of a request, what it never says, and the life of an upload as `lakegate uploads` tells it."""
 
 import json
+import os
 import re
 import subprocess
 
@@ -12,12 +13,18 @@ from support.calls import ABORT, COMPLETE, Call
 pytestmark = pytest.mark.gateway
 
 
-def uploads(gateway, *options):
-    """`lakegate uploads list --json`, asked of the running gateway."""
-    command = [process.binary(), "uploads", "list", "--json", "--config", gateway.configuration.name, *options]
-    done = subprocess.run(command, cwd=gateway.folder, env={**process.os.environ, **gateway.environment}, capture_output=True, text=True, timeout=60)
-    assert done.returncode == 0, done.stderr
-    return [json.loads(line) for line in done.stdout.splitlines()]
+def told(gateway, upload, state):
+    """What `lakegate uploads` says of an upload once it is in this state: asked of the running gateway."""
+
+    def ask():
+        command = [process.binary(), "uploads", "list", "--json", "--repository", upload.repository, "--config", gateway.configuration]
+        done = subprocess.run(command, cwd=gateway.folder, env={**os.environ, **gateway.environment}, capture_output=True, text=True, timeout=60)
+        assert done.returncode == 0, done.stderr
+        return [each for each in map(json.loads, done.stdout.splitlines()) if each["upload_id"] == upload.upload_id and each["state"] == state]
+
+    (only,) = process.wait_for(ask, f"an upload to be {state}")
+    assert (only["repository"], only["branch"], only["path"], only["principal"]) == (upload.repository, upload.branch, upload.path, "admin")
+    return only
 
 
 def test_an_access_line_tells_who_did_what_and_what_became_of_it(front, scheme, back, repository):
@@ -44,18 +51,14 @@ def test_an_access_line_tells_who_did_what_and_what_became_of_it(front, scheme, 
 
 def test_an_uploads_life_is_in_the_ledger(gateway, scheme, back, repository):
     client, path = clients.client(gateway.url, scheme, back), f"ledger/{scheme}"
-    done = calls.create(client, repository, "work", path, parts=2).put([b"\0" * 5_242_880, b"end"])
-    open_now = {upload["upload_id"]: upload for upload in uploads(gateway)}
-    assert open_now[done.upload_id]["state"] == "open"
-    assert Call.of(COMPLETE, done).by_sdk(client)[0] == 200
-    gone = calls.create(client, repository, "work", f"{path}/gone")
-    assert Call.of(ABORT, gone).by_sdk(client)[0] == 204
-    found = {upload["upload_id"]: upload for upload in uploads(gateway)}
-    for upload, state in ((done, "completed"), (gone, "aborted")):
-        told = found[upload.upload_id]
-        assert (told["repository"], told["branch"], told["path"], told["state"]) == (repository, "work", upload.path, state)
-        assert told["principal"] == "admin"
-    assert found[done.upload_id]["bytes"] == 5_242_883
+    completed = calls.create(client, repository, "work", path, parts=2).put([b"\0" * 5_242_880, b"end"])
+    assert told(gateway, completed, "open")["parts_asked"] == 2
+    assert Call.of(COMPLETE, completed).by_sdk(client)[0] == 200
+    last = told(gateway, completed, "completed")
+    assert (last["bytes"], last["parts_done"], last["status"]) == (5_242_883, 2, 200)
+    given_up = calls.create(client, repository, "work", f"{path}/given up")
+    assert Call.of(ABORT, given_up).by_sdk(client)[0] == 204
+    assert told(gateway, given_up, "aborted")["bytes"] is None
 
 
 def test_an_uploads_steps_are_in_the_log(gateway, back, repository):
