@@ -1,6 +1,7 @@
 //! Opens the database: its file, its lock, its schema.
 
-use std::fs::OpenOptions;
+use std::fs::{File, OpenOptions};
+use std::io;
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::Path;
 use std::sync::Arc;
@@ -35,6 +36,8 @@ impl Opener {
                 .mode(0o600)
                 .open(&path)
                 .map_err(|error| StoreError::opening(place, &path, error))?;
+            // A new file's name must survive a power cut too.
+            sync_folder(&path).map_err(|error| StoreError::opening(place, &path, error))?;
             FileBackend::new(file)
                 .and_then(|backend| builder.create_with_backend(backend))
                 .map_err(|error| StoreError::of(place, error))
@@ -72,6 +75,11 @@ impl Opener {
         let counts = Reader::open(&read, place)?.count()?;
         Ok((database, counts))
     }
+}
+
+fn sync_folder(path: &Path) -> io::Result<()> {
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
+    File::open(folder.unwrap_or(Path::new(".")))?.sync_all()
 }
 
 impl std::fmt::Debug for Opener {

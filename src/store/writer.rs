@@ -4,10 +4,11 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use redb::{Database, ReadableDatabase as _};
 use tokio::sync::{mpsc, watch};
+use tokio::time::Instant;
 use tracing::{error, info};
 
 use super::StoreError;
@@ -51,11 +52,13 @@ pub(super) struct Writer {
 #[derive(Debug)]
 struct Shared {
     opener: Opener,
-    /// Nothing while a failed one could not be opened again.
-    database: RwLock<Option<Database>>,
+    /// Why there is none, while a failed one could not be opened again.
+    database: RwLock<Result<Database, StoreError>>,
     counts: watch::Sender<Counts>,
     max_uploads: Arc<AtomicUsize>,
     failing: AtomicBool,
+    /// When a failed one may be opened again.
+    pause: Mutex<Option<Instant>>,
 }
 
 impl Writer {
@@ -66,10 +69,11 @@ impl Writer {
         let max_uploads = Arc::new(AtomicUsize::new(usize::MAX));
         let shared = Arc::new(Shared {
             opener,
-            database: RwLock::new(Some(database)),
+            database: RwLock::new(Ok(database)),
             counts: watch::Sender::new(counts),
             max_uploads: Arc::clone(&max_uploads),
             failing: AtomicBool::new(false),
+            pause: Mutex::new(None),
         });
         let (jobs, waiting) = mpsc::channel(WAITING);
         let of_thread = Arc::clone(&shared);
@@ -119,7 +123,7 @@ impl Writer {
             let place = &shared.opener.place;
             guarded(place, || {
                 let database = shared.database.read().unwrap_or_else(PoisonError::into_inner);
-                let database = database.as_ref().ok_or(StoreError::Gone)?;
+                let database = database.as_ref().map_err(Clone::clone)?;
                 let txn = database.begin_read().map_err(|error| StoreError::of(place, error))?;
                 read(&Reader::open(&txn, place)?)
             })
@@ -143,7 +147,11 @@ impl Shared {
             }
             self.note(outcome.as_ref().err());
             for finish in finishes {
-                finish(outcome.clone());
+                // What others do with the news must not stop the writer.
+                let told = catch_unwind(AssertUnwindSafe(|| finish(outcome.clone())));
+                if told.is_err() {
+                    error!(target: "lakegate::store", "whoever waited for a write panicked over its outcome");
+                }
             }
         }
     }
@@ -153,7 +161,7 @@ impl Shared {
         self.reopen_after_failure()?;
         let place = &self.opener.place;
         let database = self.database.read().unwrap_or_else(PoisonError::into_inner);
-        let database = database.as_ref().ok_or(StoreError::Gone)?;
+        let database = database.as_ref().map_err(Clone::clone)?;
         let txn = database.begin_write().map_err(|error| StoreError::of(place, error))?;
         let max_uploads = self.max_uploads.load(Ordering::Relaxed);
         let mut tables = Tables::open(&txn, place, *self.counts.borrow(), max_uploads)?;
@@ -174,13 +182,29 @@ impl Shared {
         if !self.failing.load(Ordering::Relaxed) {
             return Ok(());
         }
+        let mut pause = self.pause.lock().unwrap_or_else(PoisonError::into_inner);
+        let begun = Instant::now();
         let mut database = self.database.write().unwrap_or_else(PoisonError::into_inner);
-        // The old handle holds the file's lock.
-        *database = None;
-        let (opened, counts) = self.opener.open()?;
-        *database = Some(opened);
-        self.counts.send_replace(counts);
-        Ok(())
+        if let (Some(until), Err(error)) = (*pause, &*database)
+            && begun < until
+        {
+            return Err(error.clone());
+        }
+        // The old handle holds the file's lock: it goes first.
+        *database = Err(StoreError::Gone);
+        match self.opener.open() {
+            Ok((opened, counts)) => {
+                (*database, *pause) = (Ok(opened), None);
+                self.counts.send_replace(counts);
+                Ok(())
+            }
+            Err(error) => {
+                // Opening a large file takes seconds: most of the time, writers are told at once.
+                *pause = Some(Instant::now() + begun.elapsed() * 4);
+                *database = Err(error.clone());
+                Err(error)
+            }
+        }
     }
 
     /// Says once when writing begins to fail, and once when it works again.
