@@ -214,7 +214,10 @@ impl Proofs {
                 }
                 Ok(Verdict::Refused)
             }
-            Err(error) => Err(no_verdict(&error)),
+            Err(error) => {
+                tracing::debug!(error = causes(&error), "lakeFS did not say whose a credential is");
+                Err(no_verdict(&error))
+            }
         }
     }
 }
