@@ -1,40 +1,26 @@
-//! Patterns to values, looked up by name: literal patterns by hash, globs by their literal beginning. Pure.
+//! Patterns to values, looked up by name: names by hash, globs by their literal beginning or end. Pure.
 //!
-//! Looking a name up allocates nothing, and its cost follows the patterns that begin like the name, not all of them.
+//! Looking a name up costs what the patterns cost that begin or end like it, not what all of them do.
 
 use std::collections::HashMap;
 
-use crate::lakefs::glob::Glob;
-
-/// One pattern of a rule, in lakeFS's syntax.
-#[derive(Debug)]
-pub(super) enum Pattern {
-    /// A pattern that lakeFS would take.
-    Glob(Glob),
-    /// A pattern that cannot be read: it matches everything. (`lakegate check` refuses it; lakeFS answers 500 for such a repository.)
-    Broken,
-}
-
-impl Pattern {
-    pub(super) fn new(text: &str) -> Self {
-        Glob::new(text).map_or(Self::Broken, Self::Glob)
-    }
-
-    pub(super) fn matches(&self, name: &str) -> bool {
-        match self {
-            Self::Glob(glob) => glob.matches(name),
-            Self::Broken => true,
-        }
-    }
-}
+use super::pattern::{Pattern, literal_beginning, literal_end};
 
 /// The patterns of many rules, each with what is said of the names it matches.
 #[derive(Debug)]
 pub(super) struct Index<T> {
-    literal: HashMap<Box<str>, T>,
+    names: HashMap<Box<str>, T>,
     /// Globs by their literal beginning, which may be empty.
-    globs: HashMap<Box<str>, Vec<Globbed<T>>>,
-    /// The lengths that the keys of `globs` have.
+    beginnings: Affixes<T>,
+    /// Globs without a literal beginning, by their literal end.
+    ends: Affixes<T>,
+}
+
+/// Globs grouped by a text that every name they match begins, or ends, with.
+#[derive(Debug)]
+struct Affixes<T> {
+    groups: HashMap<Box<str>, Vec<Globbed<T>>>,
+    /// The lengths that the keys of `groups` have.
     lengths: Vec<usize>,
 }
 
@@ -48,8 +34,17 @@ struct Globbed<T> {
 impl<T> Default for Index<T> {
     fn default() -> Self {
         Self {
-            literal: HashMap::new(),
-            globs: HashMap::new(),
+            names: HashMap::new(),
+            beginnings: Affixes::default(),
+            ends: Affixes::default(),
+        }
+    }
+}
+
+impl<T> Default for Affixes<T> {
+    fn default() -> Self {
+        Self {
+            groups: HashMap::new(),
             lengths: Vec::new(),
         }
     }
@@ -58,19 +53,23 @@ impl<T> Default for Index<T> {
 impl<T: Default> Index<T> {
     /// The value of the pattern `text`, made if there is none yet.
     pub(super) fn entry(&mut self, text: &str) -> &mut T {
-        let beginning = literal_beginning(text);
-        if beginning.len() == text.len() {
-            return self.literal.entry(text.into()).or_default();
+        match Pattern::new(text) {
+            Pattern::Name(name) => self.names.entry(name).or_default(),
+            Pattern::Everything => self.beginnings.entry("", text, Pattern::Everything),
+            pattern => match (literal_beginning(text), literal_end(text)) {
+                ("", end) if !end.is_empty() => self.ends.entry(end, text, pattern),
+                (beginning, _) => self.beginnings.entry(beginning, text, pattern),
+            },
         }
-        let pattern = Pattern::new(text);
-        let beginning = match pattern {
-            Pattern::Glob(_) => beginning,
-            Pattern::Broken => "",
-        };
-        if !self.lengths.contains(&beginning.len()) {
-            self.lengths.push(beginning.len());
+    }
+}
+
+impl<T: Default> Affixes<T> {
+    fn entry(&mut self, affix: &str, text: &str, pattern: Pattern) -> &mut T {
+        if !self.lengths.contains(&affix.len()) {
+            self.lengths.push(affix.len());
         }
-        let group = self.globs.entry(beginning.into()).or_default();
+        let group = self.groups.entry(affix.into()).or_default();
         let known = group.iter().position(|globbed| &*globbed.text == text);
         let at = known.unwrap_or(group.len());
         if known.is_none() {
@@ -88,33 +87,41 @@ impl<T: Default> Index<T> {
 impl<T> Index<T> {
     /// Shows `each` the value of every pattern that matches `name`.
     pub(super) fn matching(&self, name: &str, mut each: impl FnMut(&T)) {
-        if let Some(value) = self.literal.get(name) {
+        if let Some(value) = self.names.get(name) {
             each(value);
         }
+        let beginning = |length| name.get(..length);
+        self.beginnings.matching(name, beginning, &mut each);
+        let end = |length| name.get(name.len().checked_sub(length)?..);
+        self.ends.matching(name, end, &mut each);
+    }
+
+    /// Shows `each` all values.
+    pub(super) fn all(&self, mut each: impl FnMut(&T)) {
+        self.names.values().for_each(&mut each);
+        for affixes in [&self.beginnings, &self.ends] {
+            affixes
+                .groups
+                .values()
+                .flatten()
+                .for_each(|globbed| each(&globbed.value));
+        }
+    }
+}
+
+impl<T> Affixes<T> {
+    /// `affix` cuts a name's beginning or end of a length, if it has that many bytes.
+    fn matching<'a>(&self, name: &str, affix: impl Fn(usize) -> Option<&'a str>, mut each: impl FnMut(&T)) {
         for group in self
             .lengths
             .iter()
-            .filter_map(|&length| self.globs.get(name.get(..length)?))
+            .filter_map(|&length| self.groups.get(affix(length)?))
         {
             for globbed in group.iter().filter(|globbed| globbed.pattern.matches(name)) {
                 each(&globbed.value);
             }
         }
     }
-
-    /// Shows `each` all values.
-    pub(super) fn all(&self, mut each: impl FnMut(&T)) {
-        self.literal.values().for_each(&mut each);
-        self.globs.values().flatten().for_each(|globbed| each(&globbed.value));
-    }
-}
-
-/// The beginning of a pattern that stands for itself whatever follows: letters, digits, `-`, `_` and `.` have no other meaning outside a
-/// class or an alternative, and both of these begin with a character that ends the beginning.
-fn literal_beginning(pattern: &str) -> &str {
-    let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
-    let end = pattern.find(|c| !plain(c)).unwrap_or(pattern.len());
-    pattern.get(..end).unwrap_or_default()
 }
 
 #[cfg(test)]

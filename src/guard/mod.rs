@@ -8,6 +8,7 @@ pub mod member;
 pub mod rule;
 
 mod index;
+mod pattern;
 #[cfg(test)]
 mod tests;
 

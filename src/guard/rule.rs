@@ -5,8 +5,9 @@
 use crate::config::{GuardConfig, HardResetMember, Preset, RuleConfig, RuleMode};
 use crate::lakefs::Force;
 
-use super::index::{Index, Pattern};
+use super::index::Index;
 use super::member::{Member, Place};
+use super::pattern::Pattern;
 
 /// One rule.
 #[derive(Debug)]
