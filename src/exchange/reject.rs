@@ -31,6 +31,16 @@ pub enum Rejection {
     Closed(&'static str),
     /// A method the gateway does not forward (CONNECT, TRACE).
     MethodRefused,
+    /// The request's head is longer, or has more lines, than it may.
+    HeadTooLarge,
+    /// The request's head did not arrive in time.
+    HeadTimeout,
+    /// A transfer coding other than `chunked`.
+    CodingUnknown,
+    /// A version of HTTP other than 1.0 and 1.1.
+    VersionUnknown,
+    /// An expectation other than `100-continue`.
+    ExpectationUnknown,
     /// A body that must be read is longer than may be read.
     TooLarge {
         /// The cap in bytes.
@@ -74,6 +84,11 @@ impl Rejection {
             Self::Unauthenticated => StatusCode::UNAUTHORIZED,
             Self::Guarded { .. } | Self::Closed(_) => StatusCode::FORBIDDEN,
             Self::MethodRefused => StatusCode::METHOD_NOT_ALLOWED,
+            Self::HeadTooLarge => StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
+            Self::HeadTimeout => StatusCode::REQUEST_TIMEOUT,
+            Self::CodingUnknown => StatusCode::NOT_IMPLEMENTED,
+            Self::VersionUnknown => StatusCode::HTTP_VERSION_NOT_SUPPORTED,
+            Self::ExpectationUnknown => StatusCode::EXPECTATION_FAILED,
             Self::TooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
             Self::BodyTimeout => StatusCode::REQUEST_TIMEOUT,
             Self::OverShare { status, .. } => *status,
@@ -93,6 +108,11 @@ impl Rejection {
             Self::Guarded { .. } => "guarded",
             Self::Closed(_) => "closed",
             Self::MethodRefused => "method-refused",
+            Self::HeadTooLarge => "head-too-large",
+            Self::HeadTimeout => "head-timeout",
+            Self::CodingUnknown => "coding-unknown",
+            Self::VersionUnknown => "version-unknown",
+            Self::ExpectationUnknown => "expectation-unknown",
             Self::TooLarge { .. } => "body-too-large",
             Self::BodyTimeout => "body-timeout",
             Self::BodyBroken => "body-broken",
@@ -114,6 +134,11 @@ impl Rejection {
             Self::Guarded { message, .. } => message.clone(),
             Self::Closed(what) => format!("{what} is closed at the gateway"),
             Self::MethodRefused => "the gateway does not forward this method".to_owned(),
+            Self::HeadTooLarge => "the request's target and headers are too long".to_owned(),
+            Self::HeadTimeout => "the request's head did not arrive in time".to_owned(),
+            Self::CodingUnknown => "the only transfer coding is `chunked`".to_owned(),
+            Self::VersionUnknown => "the gateway speaks HTTP/1.1".to_owned(),
+            Self::ExpectationUnknown => "the only expectation is `100-continue`".to_owned(),
             Self::TooLarge { limit } => format!("the body of this operation may have at most {limit} bytes"),
             Self::BodyTimeout => "the request body did not arrive in time".to_owned(),
             Self::BodyBroken => "the request body was cut short or malformed".to_owned(),
@@ -191,7 +216,14 @@ impl Rejection {
     /// S3's own code for it (the AWS SDKs retry `SlowDown`).
     fn s3_code(&self) -> &'static str {
         match self {
-            Self::BadRequest(_) | Self::AmbiguousTarget(_) | Self::MethodRefused => "InvalidRequest",
+            Self::BadRequest(_)
+            | Self::AmbiguousTarget(_)
+            | Self::MethodRefused
+            | Self::HeadTooLarge
+            | Self::HeadTimeout
+            | Self::CodingUnknown
+            | Self::VersionUnknown
+            | Self::ExpectationUnknown => "InvalidRequest",
             Self::Unauthenticated | Self::Guarded { .. } | Self::Closed(_) => "AccessDenied",
             Self::TooLarge { .. } => "EntityTooLarge",
             Self::BodyTimeout => "RequestTimeout",

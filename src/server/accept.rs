@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
-use tokio::time::sleep;
+use tokio::time::{sleep, timeout};
 
 use super::drain::Drain;
 use super::thread::{Accepted, DataThread, Seat};
@@ -18,6 +18,8 @@ use crate::observe::Metrics;
 /// How long the acceptor rests after an error of the system (no file descriptors left, no memory): first, and at most.
 const REST_MIN: Duration = Duration::from_millis(10);
 const REST_MAX: Duration = Duration::from_secs(1);
+/// How long connections that the system has already taken may still come in when a drain begins: they would be reset.
+const LAST_CALL: Duration = Duration::from_millis(50);
 
 pub(super) struct Acceptor {
     pub(super) listener: TcpListener,
@@ -28,7 +30,7 @@ pub(super) struct Acceptor {
 }
 
 impl Acceptor {
-    /// Accepts until the drain begins, then closes the listener.
+    /// Accepts until the drain begins, takes those who were connected by then, and closes the listener.
     pub(super) async fn run(mut self) {
         let mut drain = self.drain.clone();
         tokio::select! {
@@ -36,16 +38,22 @@ impl Acceptor {
             () = drain.begun() => {}
             () = self.accept_all() => {}
         }
+        let _ = timeout(LAST_CALL, self.accept_all()).await;
     }
 
     async fn accept_all(&mut self) {
-        let mut rest = REST_MIN;
+        let (mut rest, mut full) = (REST_MIN, false);
         loop {
             // Nobody is accepted who has no seat: beyond `server.max_connections` the system's own queue is where they wait.
             let permit = match Arc::clone(&self.seats).try_acquire_owned() {
-                Ok(permit) => permit,
+                Ok(permit) => {
+                    full = false;
+                    permit
+                }
                 Err(_) => {
-                    tracing::warn!("server.max_connections are open: new connections wait");
+                    if !std::mem::replace(&mut full, true) {
+                        tracing::warn!("server.max_connections are open: new connections wait");
+                    }
                     let Ok(permit) = Arc::clone(&self.seats).acquire_owned().await else {
                         return;
                     };

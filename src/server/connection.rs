@@ -1,6 +1,8 @@
 //! One connection, from its first byte to its last.
 
 use std::convert::Infallible;
+use std::future::poll_fn;
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -8,44 +10,72 @@ use arc_swap::ArcSwap;
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
-use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::rt::TokioIo;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 
+use super::activity::{Activity, Tracked};
+use super::door::{Deadlines, Door};
 use super::drain::Drain;
+use super::framing::Limits;
+use super::refusal::Refusals;
 use super::thread::Accepted;
 use crate::config::ServerConfig;
+use crate::exchange::alarm::Alarm;
 use crate::exchange::{Body, Connection};
+use crate::observe::Metrics;
 use crate::pipeline::Pipeline;
 
+/// hyper's least buffer.
+const BUFFER_MIN: usize = 8 << 10;
+/// How long a resting connection is kept when a drain begins: its next request may be on the wire.
+const DRAIN_GRACE: Duration = Duration::from_millis(500);
+
 /// What all connections of one data thread share.
+#[derive(Debug)]
 pub(super) struct Shared {
     pub(super) core: usize,
     pipeline: Arc<ArcSwap<Pipeline>>,
+    metrics: Arc<Metrics>,
     drain: Drain,
-    header_timeout: Duration,
-    max_header_size: usize,
-    max_headers: usize,
+    limits: Limits,
+    deadlines: Deadlines,
+    grace: Duration,
 }
 
 impl Shared {
-    pub(super) fn new(core: usize, config: &ServerConfig, pipeline: Arc<ArcSwap<Pipeline>>, drain: Drain) -> Self {
+    pub(super) fn new(
+        core: usize,
+        config: &ServerConfig,
+        pipeline: Arc<ArcSwap<Pipeline>>,
+        metrics: Arc<Metrics>,
+        drain: Drain,
+    ) -> Self {
         Self {
             core,
             pipeline,
+            metrics,
             drain,
-            header_timeout: config.header_timeout.0,
-            max_header_size: config.max_header_size.as_usize(),
-            max_headers: config.max_headers,
+            limits: Limits {
+                head: config.max_header_size.as_usize(),
+                lines: config.max_headers,
+            },
+            deadlines: Deadlines {
+                header: config.header_timeout.0,
+                keep_alive: config.keep_alive.0,
+                idle: config.idle_timeout.0,
+            },
+            grace: DRAIN_GRACE.min(config.drain_timeout.0 / 2),
         }
     }
 
+    /// Deadlines and strictness are the door's; what is left for hyper is to parse and to frame.
     fn http1(&self) -> http1::Builder {
         let mut builder = http1::Builder::new();
         builder
-            .timer(TokioTimer::new())
-            .header_read_timeout(self.header_timeout)
-            .max_headers(self.max_headers)
-            .max_buf_size(self.max_header_size.max(8 << 10))
+            .header_read_timeout(None)
+            .max_headers(self.limits.lines)
+            .max_buf_size(self.limits.head.saturating_add(BUFFER_MIN))
             .preserve_header_case(true);
         builder
     }
@@ -59,33 +89,67 @@ pub(super) async fn serve(accepted: Accepted, shared: Arc<Shared>) {
         Ok(stream) => stream,
         Err(error) => return tracing::debug!(client.address = %peer, %error, "a new connection failed"),
     };
+    // TLS comes in here: the handshake, within `header_timeout`, makes another stream and sets `secure`; ALPN then says whether the
+    // stream goes on as HTTP/1 or, beside it, as HTTP/2.
     let connection = Connection {
         peer,
         secure: false,
         core: shared.core,
     };
-    let pipeline = Arc::clone(&shared.pipeline);
-    let service = service_fn(move |request: http::Request<Incoming>| {
+    serve_http1(stream, connection, &shared).await;
+}
+
+async fn serve_http1(stream: impl AsyncRead + AsyncWrite + Unpin + Send, connection: Connection, shared: &Shared) {
+    let activity = Activity::new();
+    let refusals = Refusals::new(connection, Arc::clone(&shared.metrics));
+    let door = Door::new(
+        stream,
+        shared.limits,
+        shared.deadlines,
+        Arc::clone(&activity),
+        Box::new(move |fault| refusals.refuse(fault)),
+    );
+    let service = service_fn(|request: http::Request<Incoming>| {
+        let busy = activity.begin();
         let mut request = request.map(Body::from);
         request.extensions_mut().insert(connection);
-        let pipeline = Pipeline::clone(&pipeline.load());
-        async move { Ok::<_, Infallible>(pipeline.dispatch(request).await) }
+        let pipeline = Pipeline::clone(&shared.pipeline.load());
+        async move {
+            let response = pipeline.dispatch(request).await;
+            busy.answers();
+            Ok::<_, Infallible>(response.map(|body| Tracked { body, _busy: busy }))
+        }
     });
-    let mut served = std::pin::pin!(shared.http1().serve_connection(TokioIo::new(stream), service));
+    let mut served = pin!(shared.http1().serve_connection(TokioIo::new(door), service));
     let mut drain = shared.drain.clone();
     let ended = tokio::select! {
         biased;
-        ended = served.as_mut() => ended,
+        ended = served.as_mut() => Some(ended),
         () = drain.begun() => {
-            served.as_mut().graceful_shutdown();
+            // The connection ends with the request under way, or with the next, unless that does not come in time.
+            let (mut grace, mut told) = (Alarm::default(), false);
+            grace.set(shared.grace);
+            let finishing = poll_fn(|cx| {
+                if !told && (activity.is_busy() || grace.poll(cx).is_ready()) {
+                    told = true;
+                    served.as_mut().graceful_shutdown();
+                }
+                let polled = served.as_mut().poll(cx);
+                if polled.is_pending() && !told && activity.is_busy() {
+                    cx.waker().wake_by_ref();
+                }
+                polled
+            });
             tokio::select! {
                 biased;
-                ended = served.as_mut() => ended,
-                () = drain.cut() => return tracing::warn!(client.address = %peer, "a connection outlived the drain and was cut"),
+                ended = finishing => Some(ended),
+                () = drain.cut() => None,
             }
         }
     };
-    if let Err(error) = ended {
-        tracing::debug!(client.address = %peer, %error, "a connection ended badly");
+    match ended {
+        Some(Ok(())) => {}
+        Some(Err(error)) => tracing::debug!(client.address = %connection.peer, %error, "a connection ended badly"),
+        None => tracing::warn!(client.address = %connection.peer, "a connection outlived the drain and was cut"),
     }
 }

@@ -3,11 +3,15 @@
 //! [`Plane`] is the data plane: it accepts connections, hands each to a thread of its own runtime, and serves it there to the end.
 
 mod accept;
+mod activity;
 mod connection;
+mod door;
 mod drain;
+mod framing;
 mod gateway;
 mod listener;
 mod plane;
+mod refusal;
 mod thread;
 
 pub use drain::{Drain, Drained, terminated};

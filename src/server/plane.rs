@@ -75,7 +75,13 @@ impl Plane {
         let mut threads = Vec::new();
         let mut joins = Vec::new();
         for core in 0..Self::threads(config) {
-            let shared = Shared::new(core, config, Arc::clone(pipeline), Drain(watch.clone()));
+            let shared = Shared::new(
+                core,
+                config,
+                Arc::clone(pipeline),
+                Arc::clone(metrics),
+                Drain(watch.clone()),
+            );
             let (thread, join) = DataThread::start(Arc::new(shared), seats)?;
             threads.push(thread);
             joins.push(join);

@@ -5,6 +5,8 @@
 #[cfg(test)]
 mod command_line;
 #[cfg(test)]
+mod framing;
+#[cfg(test)]
 mod house;
 #[cfg(test)]
 mod server;

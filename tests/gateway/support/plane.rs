@@ -76,6 +76,12 @@ impl TestPlane {
         Wire::connect(self.plane.addresses()[0]).await
     }
 
+    /// Waits until somebody came and went.
+    pub(crate) async fn rests_after_one(&self) {
+        until("a connection", || self.metrics.connections.get() > 0).await;
+        self.rests().await;
+    }
+
     /// Waits until nothing is under way and nobody connected, as the gauges say.
     pub(crate) async fn rests(&self) {
         until("connections to be gone", || self.metrics.connections.get() == 0).await;

@@ -256,6 +256,16 @@ impl Wire {
         &mut self.stream
     }
 
+    /// Sends no more.
+    pub(crate) async fn end(&mut self) {
+        let _ = self.stream.shutdown().await;
+    }
+
+    /// Whether something, or the end, comes within a time.
+    pub(crate) async fn try_fill(&mut self, within: Duration) -> bool {
+        timeout(within, self.stream.read_buf(&mut self.seen)).await.is_ok()
+    }
+
     /// Waits for the end of the connection, and returns what came before it.
     pub(crate) async fn rest(&mut self) -> Vec<u8> {
         while self.fill().await {}
