@@ -140,10 +140,12 @@ class Direct:
         self.back, self.url, self.upstream = back, back.url, "direct"
 
 
-def start_sandbox(folder):
-    """A sandbox of our own, and its process."""
+def start_sandbox(folder, like=None):
+    """A sandbox of our own, and its process; with keys and secret like another lakeFS's, if told to."""
     (port,) = process.free_ports(1)
-    back = Back("sandbox", f"http://127.0.0.1:{port}", "AKIASUITE0SANDBOX0AQ", secrets.token_urlsafe(30), secrets.token_urlsafe(30), "s3://sandbox")
+    own = ("AKIASUITE0SANDBOX0AQ", secrets.token_urlsafe(30), secrets.token_urlsafe(30))
+    keys = (like.access_key, like.secret_key, like.auth_secret) if like else own
+    back = Back("sandbox", f"http://127.0.0.1:{port}", *keys, "s3://sandbox")
     identity = ["--access-key-id", back.access_key, f"--secret-access-key={back.secret_key}", f"--secret={back.auth_secret}"]
     running = process.Process("sandbox", ["sandbox", "--listen", f"127.0.0.1:{port}", *identity], folder)
     running.wait_until(f"{back.url}/_health")
