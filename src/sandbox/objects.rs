@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use http::{HeaderName, StatusCode, header};
@@ -10,7 +11,6 @@ use serde_json::{Value, json};
 use super::Sandboxed;
 use super::call::Call;
 use super::change::On;
-use super::login::httpdate;
 use super::presign::{EXPIRY, Grant};
 use super::reply::{Failure, Reply};
 use super::repositories::{check_ref, check_repository, page};
@@ -358,7 +358,12 @@ fn user_metadata(call: &Call) -> BTreeMap<String, String> {
 fn describe(reply: Reply, entry: &Entry) -> Reply {
     reply
         .with(header::ETAG, &format!("\"{}\"", entry.checksum))
-        .with(header::LAST_MODIFIED, &httpdate(entry.mtime))
+        .with(
+            header::LAST_MODIFIED,
+            &httpdate::fmt_http_date(
+                std::time::UNIX_EPOCH + Duration::from_secs(u64::try_from(entry.mtime).unwrap_or(0)),
+            ),
+        )
         .with(header::CONTENT_TYPE, &entry.content_type)
         .with_static(header::CACHE_CONTROL, "no-store, must-revalidate")
         .with_static(HeaderName::from_static("expires"), "0")

@@ -5,6 +5,8 @@
 
 use http::Method;
 
+use crate::lakefs::Operation;
+
 use super::reply::Failure;
 
 macro_rules! routes {
@@ -123,7 +125,9 @@ impl Route {
 pub(super) enum Destination {
     /// An operation, and its path parameters as sent (still to be unescaped).
     Api(Route, Vec<String>),
-    /// Below `/api/v1`, but no operation of the sandbox.
+    /// An operation of lakeFS that the sandbox does not do.
+    Unable(&'static str),
+    /// Below `/api/v1`, but no operation.
     NoEndpoint,
     /// Not the API: a health check, the user interface.
     Other(String),
@@ -151,6 +155,17 @@ pub(super) fn route(method: &Method, sent: &str) -> Destination {
         .iter()
         .filter(|route| route.spec().method == method.as_str())
         .find_map(|route| Some(Destination::Api(*route, parameters(route.spec().path, below)?)))
+        .or_else(|| {
+            // The operations of the open server stand first in the table.
+            let open = Operation::ALL
+                .iter()
+                .take_while(|operation| **operation != Operation::GetTokenRedirect);
+            let mut others = open
+                .map(|operation| operation.spec())
+                .filter(|spec| spec.method == method.as_str());
+            let other = others.find(|spec| parameters(spec.path, below).is_some());
+            other.map(|spec| Destination::Unable(spec.id))
+        })
         .unwrap_or(Destination::NoEndpoint)
 }
 

@@ -32,7 +32,7 @@ pub struct Scripted {
     pub status: u16,
     /// Headers to add or replace.
     pub headers: BTreeMap<String, String>,
-    /// The body: text as it is, anything else as JSON.
+    /// The body: text as it is (JSON by its type, if it begins so), anything else as JSON.
     pub body: Value,
     /// How many requests it answers.
     pub times: u32,
@@ -215,7 +215,10 @@ impl Scripted {
             let status = StatusCode::from_u16(self.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
             match &self.body {
                 Value::Null => Reply::empty(status),
-                Value::String(text) => Reply::empty(status).body(text.clone()),
+                Value::String(text) if text.starts_with('{') => Reply::empty(status)
+                    .with_static(header::CONTENT_TYPE, "application/json")
+                    .body(text.clone()),
+                Value::String(text) => Reply::text(status, text.clone()),
                 json => Reply::json(status, json),
             }
         });

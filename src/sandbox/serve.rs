@@ -28,6 +28,8 @@ use super::store::now;
 
 /// The largest JSON body. (lakeFS has no limit.)
 const MAX_JSON: u64 = 64 << 20;
+/// The largest head, as Go has it.
+const MAX_HEAD: usize = (1 << 20) + 4096;
 /// Go's `ReadHeaderTimeout` as lakeFS sets it.
 const HEADER_TIME: Duration = Duration::from_secs(60);
 /// The page that stands in for lakeFS's user interface.
@@ -66,7 +68,8 @@ async fn connection(stream: TcpStream, peer: SocketAddr, sandbox: Arc<Sandboxed>
         .timer(TokioTimer::new())
         .header_read_timeout(HEADER_TIME)
         .title_case_headers(true)
-        .max_headers(5000);
+        .max_headers(5000)
+        .max_buf_size(MAX_HEAD);
     let mut serving = std::pin::pin!(builder.serve_connection(TokioIo::new(stream), service));
     tokio::select! {
         _ = serving.as_mut() => return,
@@ -156,6 +159,10 @@ impl Sandboxed {
         }
         match destination {
             Destination::Api(route, sent) => self.operate(parts, body, route, &sent).await,
+            Destination::Unable(operation) => {
+                let message = format!("the sandbox does not do {operation}");
+                Ok(Failure::new(StatusCode::NOT_IMPLEMENTED, message).into())
+            }
             Destination::NoEndpoint => {
                 let missing = json!({ "message": "invalid API endpoint" });
                 Ok(Reply::json(StatusCode::NOT_FOUND, &missing).anonymous())
@@ -168,7 +175,7 @@ impl Sandboxed {
                     let alive = self.look(|state| format!("alive! {}", state.installation));
                     Reply::text(StatusCode::OK, alive).anonymous()
                 }
-                "/logout" => Self::logout(),
+                "/logout" => self.logout(),
                 "*" => Reply::empty(StatusCode::OK).anonymous(),
                 _ => Reply::text(StatusCode::OK, PAGE)
                     .with_static(header::CONTENT_TYPE, "text/html; charset=utf-8")

@@ -197,21 +197,6 @@ async fn a_login_gives_a_token_and_a_cookie_that_both_name_the_user() {
 }
 
 #[tokio::test]
-async fn a_cookie_made_by_lakefs_is_understood() {
-    let sandbox = Sandbox::start(SandboxConfig::default()).await.unwrap();
-    let value = "MTc5NTM3OTk1NXxEWDhFQVFMX2dBQUJFQUVRQUFBcV80QUFBUVp6ZEhKcGJtY01Cd0FGZEc5clpXNEdjM1J5YVc1bkRBMEFDMkZpWXk1a1pXWXVaMmhwfMykmT6k8E5uSbTosgPvhr8s3UfeoE409ctlP8UPi0FS";
-    assert_eq!(
-        sandbox.inner.token_of_cookie(value, 1_795_379_955).as_deref(),
-        Some("abc.def.ghi")
-    );
-    assert_eq!(
-        sandbox.inner.token_of_cookie(value, 1_795_379_955 + 2_592_001),
-        None,
-        "older than 30 days"
-    );
-}
-
-#[tokio::test]
 async fn what_was_kept_in_a_folder_is_there_after_a_restart() {
     let dir = tempfile::tempdir().unwrap();
     let config = SandboxConfig {
