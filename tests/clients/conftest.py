@@ -5,13 +5,17 @@
 
 import collections
 import pathlib
+import re
 import sys
 
 import pytest
 
 sys.path.insert(0, str(pathlib.Path(__file__).parent))
 
-from support import clients, process, world  # noqa: E402
+from support import clients, tokens, world  # noqa: E402
+
+# A token, a signed URL's signature, a session cookie with its value.
+LETS_IN = re.compile(tokens.JWT.pattern + r"|X-Amz-Signature=[0-9a-fA-F]|_auth_session=[\w-]{20}")
 
 
 def pytest_addoption(parser):
@@ -72,8 +76,11 @@ def gateways(back, tmp_path_factory):
 
     get.started = started
     yield get
+    codes = {gateway.name: gateway.stop() for gateway in started.values()}
+    assert not any(codes.values()), f"a gateway did not end well: {codes}"
+    # Whatever the tests did: no log may hold what lets anyone in.
     for gateway in started.values():
-        gateway.stop()
+        assert not [line for line in gateway.log().splitlines() if LETS_IN.search(line) or back.secret_key in line or back.auth_secret in line]
 
 
 @pytest.fixture

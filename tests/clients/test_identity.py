@@ -82,6 +82,24 @@ def test_a_user_that_lakefs_never_heard_of_works_behind_the_gateway(gateways, ba
     assert (line["principal"], line["auth.method"], line["auth.proved"]) == ("alice@example.com", external.removesuffix("_auth"), True)
 
 
+@pytest.mark.gateway
+@pytest.mark.parametrize("known", [scheme for scheme in clients.SCHEMES if scheme not in clients.EXTERNAL])
+def test_without_the_shared_secret_lakefs_itself_is_asked(gateways, back, known):
+    gateway = gateways("login", auth__lakefs_secret=None)
+    client = clients.client(gateway.url, known, back)
+    assert client.auth.get_current_user().user.id == "admin"
+    assert clients.outcome(client.repositories.list_repositories_with_http_info)[0] == 200
+
+
+@pytest.mark.gateway
+@pytest.mark.parametrize("what", forgeries("x"))
+def test_without_the_shared_secret_a_forgery_gets_nothing_either(gateways, back, what):
+    gateway = gateways("login", auth__lakefs_secret=None)
+    for _ in range(2):  # the second answer may come from what was remembered of the first
+        answer = raw.send(gateway.url, "GET", REPOSITORIES, headers=forgeries(back.auth_secret)[what])
+        assert (answer.status, answer.body) == (401, clients.UNAUTHENTICATED)
+
+
 @pytest.mark.parametrize("name", ["", "=", "nothing=", "Internal_Auth_Session=", " ;; ,"])
 def test_a_cookie_without_its_name_neither_crashes_nor_authenticates(front, back, name):
     value = tokens.internal_cookie(tokens.jwt(back.auth_secret), back.auth_secret).partition("=")[2]
