@@ -151,6 +151,7 @@ fn shown(name: &[u8]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
 
     fn authorization(value: &str) -> Authorization {
         parse(&HeaderValue::from_bytes(value.as_bytes()).unwrap())
@@ -267,5 +268,27 @@ mod tests {
         assert!(authorization(&format!("Basic {pair}")) == Authorization::Basic("a?b?[31m?".into()));
         let long = encoded(&format!("{}:x", "k".repeat(300)));
         assert!(authorization(&format!("Basic {long}")) == Authorization::Basic("k".repeat(64)));
+    }
+
+    proptest! {
+        #[test]
+        fn nothing_that_a_client_sends_crashes_it_and_no_name_breaks_a_line(
+            value in prop_oneof![any::<Vec<u8>>(), "(AWS4|AWS |Basic |Bearer )?[ -~]{0,40}".prop_map(String::into_bytes)],
+            query in "(X-Amz-Credential|AWSAccessKeyId)?=?[ -~]{0,20}",
+        ) {
+            let mut headers = HeaderMap::new();
+            if let Ok(value) = HeaderValue::from_bytes(&value) {
+                headers.append(header::COOKIE, value.clone());
+                headers.append(header::AUTHORIZATION, value);
+            }
+            let presented = Presented::read(&headers, Some(&query), true);
+            let names = match presented.authorization {
+                Authorization::Basic(key) => [Some(key), presented.signed_by],
+                Authorization::Bearer(_) | Authorization::None => [None, presented.signed_by],
+            };
+            for name in names.into_iter().flatten() {
+                prop_assert!(name.len() <= 64 && name.bytes().all(|byte| byte.is_ascii_graphic()), "{name:?}");
+            }
+        }
     }
 }

@@ -225,7 +225,7 @@ pub(super) const PATIENCE: Duration = Duration::from_secs(20);
 /// After a failed login, nobody tries again for so long.
 const RETRY_AFTER: Duration = Duration::from_secs(2);
 /// A bearer younger than this that is refused is not the reason.
-const SETTLED: Duration = Duration::from_secs(5);
+const SETTLED: Duration = Duration::from_secs(2);
 
 #[cfg(test)]
 mod tests {
