@@ -3,6 +3,7 @@
 //! Request, response and body types, the [`Context`] that layers write facts into, the one Layer + Service pair ([`step()`]), header rules,
 //! and [`Rejection`], the only place that chooses a status code. No feature logic here.
 
+pub mod afterwards;
 pub mod alarm;
 pub mod body;
 pub mod classify;
@@ -11,6 +12,7 @@ pub mod headers;
 pub mod reject;
 pub mod step;
 
+pub use afterwards::Afterwards;
 pub use body::{Body, BodyError, Ended};
 pub use classify::{Classify, Inspected};
 pub use context::{Client, Connection, Context, Facts, Principal, Proof};

@@ -2,10 +2,11 @@
 //! is written is true when the request goes.
 //!
 //! Today that is the intent of a multipart upload ([`UploadIntent`]): a crash between lakeFS's create and its answer then leaves a
-//! trace.
+//! trace. It is also the place that hands the answer to whoever asked for it ([`Afterwards`]): below limit, mutations outlive their
+//! clients.
 
 use crate::exchange::step::{Inner, Next, Step};
-use crate::exchange::{Context, Rejection, Request, Response};
+use crate::exchange::{Afterwards, Context, Rejection, Request, Response};
 use crate::store::{Store, StoreError, UploadIntent};
 
 /// The record layer.
@@ -19,16 +20,25 @@ impl Record {
     pub fn new(store: Store) -> Self {
         Self { store }
     }
-}
 
-impl Step for Record {
-    async fn call<S: Inner>(&self, mut request: Request, next: Next<S>) -> Response {
+    async fn record<S: Inner>(&self, mut request: Request, next: Next<S>) -> Response {
         let Some(UploadIntent(upload)) = request.extensions_mut().remove() else {
             return next.run(request).await;
         };
         match self.store.put_upload(upload).await {
             Ok(()) => next.run(request).await,
             Err(error) => cannot(&error).respond(&Context::of(&request), request.method()),
+        }
+    }
+}
+
+impl Step for Record {
+    async fn call<S: Inner>(&self, mut request: Request, next: Next<S>) -> Response {
+        let afterwards: Option<Afterwards> = request.extensions_mut().remove();
+        let response = self.record(request, next).await;
+        match afterwards {
+            Some(afterwards) => afterwards.run(response),
+            None => response,
         }
     }
 }
@@ -87,6 +97,19 @@ mod tests {
         let store = Store::memory().unwrap();
         assert_eq!(text(send(&store, create()).await).await, "1");
         assert_eq!(text(send(&store, Request::new(Body::empty())).await).await, "1");
+    }
+
+    #[tokio::test]
+    async fn whoever_asked_for_the_answer_gets_it_once() {
+        let store = Store::memory().unwrap();
+        let mut request = Request::new(Body::empty());
+        let afterwards = Afterwards::new(|response| response.map(|_| "changed".to_owned().into()));
+        request.extensions_mut().insert(afterwards.clone());
+        assert_eq!(text(send(&store, request).await).await, "changed");
+        assert_eq!(
+            text(afterwards.run(Response::new("kept".to_owned().into()))).await,
+            "kept"
+        );
     }
 
     #[tokio::test]

@@ -1,9 +1,8 @@
 //! The uploads layer: sees the steps of presigned multipart uploads go by. Stands outside guard and limit, so that refused ones are in
 //! the ledger too. It changes nothing of a request or an answer and never holds one back.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
-use bytes::Bytes;
 use http::StatusCode;
 
 use super::Ledger;
@@ -11,8 +10,9 @@ use super::lifecycle::{Outcome, Step as UploadStep};
 use super::redact;
 use super::scan::Scanner;
 use super::seen::{Answer, NAME_MAX, PATH_MAX, Seen};
+use super::watched::Watched;
 use crate::exchange::step::{Inner, Next, Step};
-use crate::exchange::{Context, Ended, Rejection, Request, Response};
+use crate::exchange::{Afterwards, Body, Context, Ended, Rejection, Request, Response};
 use crate::store::{State, Timestamp, UploadIntent};
 
 /// The uploads layer.
@@ -47,13 +47,16 @@ impl Step for Uploads {
             UploadStep::PartPresign | UploadStep::PartCopy | UploadStep::Abort => {}
         }
         let watch = Watch::new(Arc::clone(&self.ledger), context, seen);
+        // The answer may come when the client has left and this future is gone.
+        let afterwards = Afterwards::new(|response| watch.answered(response));
+        request.extensions_mut().insert(afterwards.clone());
         let response = next.run(request).await;
-        watch.answered(response)
+        afterwards.run(response)
     }
 }
 
 /// Follows one step to its end. Dropped before that, it says that the answer is lost.
-struct Watch {
+pub(super) struct Watch {
     ledger: Arc<Ledger>,
     context: Context,
     seen: Arc<Seen>,
@@ -64,7 +67,7 @@ struct Watch {
 }
 
 impl Watch {
-    fn new(ledger: Arc<Ledger>, context: Context, seen: Arc<Seen>) -> Self {
+    pub(super) fn new(ledger: Arc<Ledger>, context: Context, seen: Arc<Seen>) -> Self {
         Self {
             ledger,
             context,
@@ -84,13 +87,17 @@ impl Watch {
             UploadStep::Complete => &[("checksum", 128), ("size_bytes", 0)],
             UploadStep::PartPresign | UploadStep::PartCopy | UploadStep::Abort => &[],
         });
-        let watch = Arc::new(Mutex::new(self));
-        let at_end = Arc::clone(&watch);
-        let each = move |chunk: &Bytes| lock(&watch).pass(chunk);
-        response.map(|body| body.watch(each, move |_, ended| lock(&at_end).end(ended)))
+        response.map(|body| Body::new(Watched::new(body, self)))
     }
 
-    fn pass(&mut self, chunk: &[u8]) {
+    /// Whether the rest of the answer matters though nobody wants to have it: without its id an upload cannot be found again.
+    pub(super) fn needs_the_rest(&self) -> bool {
+        let created = self.status.is_some_and(|status| status.is_success());
+        self.seen.step == UploadStep::Create && created && !self.told
+    }
+
+    /// Sees a piece of the answer go by.
+    pub(super) fn pass(&mut self, chunk: &[u8]) {
         if self.told {
             return;
         }
@@ -101,7 +108,7 @@ impl Watch {
         }
     }
 
-    fn end(&mut self, ended: Ended) {
+    pub(super) fn end(&mut self, ended: Ended) {
         let cut = match ended {
             Ended::Done => None,
             Ended::Failed => Some("the answer was cut short"),
@@ -154,10 +161,6 @@ impl Drop for Watch {
     fn drop(&mut self) {
         self.tell(Some("the client left before the answer"));
     }
-}
-
-fn lock(watch: &Mutex<Watch>) -> std::sync::MutexGuard<'_, Watch> {
-    watch.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// What an answer says of the step. `reason` is there if the gateway itself answered.

@@ -85,7 +85,9 @@ fn create(state: Option<State>, outcome: Outcome) -> State {
         (None, Outcome::Asked) => State::Intent,
         (None | Some(State::Intent | State::Unknown), Outcome::Done) => State::Open,
         (None | Some(State::Intent), Outcome::Refused | Outcome::Denied | Outcome::Failed) => State::Failed,
-        (None | Some(State::Intent), Outcome::Lost) => State::Unknown,
+        // Its intent is on disk before it goes to lakeFS: without one it never went.
+        (None, Outcome::Lost) => State::Failed,
+        (Some(State::Intent), Outcome::Lost) => State::Unknown,
         (Some(state), _) => state,
     }
 }
@@ -224,6 +226,7 @@ mod tests {
             Some(State::Unknown)
         );
         assert_eq!(run(None, &[(Step::Create, Refused)]), Some(State::Failed));
+        assert_eq!(run(None, &[(Step::Create, Lost)]), Some(State::Failed));
     }
 
     fn steps() -> impl Strategy<Value = Vec<(Step, Outcome)>> {

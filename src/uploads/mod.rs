@@ -11,6 +11,7 @@ mod redact;
 mod scan;
 mod seen;
 mod sweep;
+mod watched;
 
 #[cfg(test)]
 mod tests;

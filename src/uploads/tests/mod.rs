@@ -21,7 +21,9 @@ use super::*;
 use crate::config::UploadsConfig;
 use crate::config::types::Period;
 use crate::exchange::step::{Inner, Next, Step, step};
-use crate::exchange::{Body, BodyError, Client, Context, Inspected, Principal, Proof, Rejection, Request, Response};
+use crate::exchange::{
+    Afterwards, Body, BodyError, Client, Context, Inspected, Principal, Proof, Rejection, Request, Response,
+};
 use crate::lakefs;
 use crate::observe::Metrics;
 use crate::store::{Filter, State, Store, Timestamp, Upload, UploadIntent};
@@ -211,7 +213,7 @@ async fn opened(world: &World) {
     assert_eq!(status, StatusCode::CREATED);
 }
 
-/// What `record` does with an intent.
+/// What `record` does with an intent and with the answer.
 struct Records(Store);
 
 impl Step for Records {
@@ -219,7 +221,12 @@ impl Step for Records {
         if let Some(UploadIntent(upload)) = request.extensions_mut().remove() {
             self.0.put_upload(upload).await.unwrap();
         }
-        next.run(request).await
+        let afterwards: Option<Afterwards> = request.extensions_mut().remove();
+        let response = next.run(request).await;
+        match afterwards {
+            Some(afterwards) => afterwards.run(response),
+            None => response,
+        }
     }
 }
 

@@ -178,12 +178,17 @@ async fn what_each_answer_makes_of_a_create_and_of_a_complete() {
             State::Unknown,
         ),
     ] {
+        let told = rejection.clone();
+        let answering = move |request: Request| {
+            let response = told.respond(&Context::of(&request), request.method());
+            async { response }
+        };
         let world = World::new();
-        refused(&world, create(), rejection.clone()).await;
+        world.send_and_read(create(), answering.clone()).await;
         assert_eq!(world.the_record().await.state, of_create, "{rejection:?}");
         let world = World::new();
         opened(&world).await;
-        refused(&world, complete("u"), rejection.clone()).await;
+        world.send_and_read(complete("u"), answering).await;
         assert_eq!(world.the_record().await.state, of_complete, "{rejection:?}");
     }
     for (status, of_create, of_complete) in [
@@ -216,7 +221,7 @@ async fn what_each_answer_makes_of_a_create_and_of_a_complete() {
 }
 
 #[tokio::test]
-async fn a_client_that_leaves_before_the_answer_leaves_an_unknown_upload() {
+async fn a_client_that_takes_its_request_along_leaves_an_unknown_upload() {
     let world = World::new();
     let arrived = Arc::new(tokio::sync::Notify::new());
     let notify = Arc::clone(&arrived);
@@ -238,36 +243,101 @@ async fn a_client_that_leaves_before_the_answer_leaves_an_unknown_upload() {
     assert_eq!(world.events()[0]["outcome"], "lost");
 }
 
+/// Sends a create whose answer comes in pieces, and gives half of it to the client.
+async fn half_answered(world: &World) -> (mpsc::UnboundedSender<Result<Bytes, BodyError>>, Bytes, Body) {
+    let (pieces, body) = channel();
+    let body = Arc::new(Mutex::new(Some(body)));
+    let response = world
+        .send(create(), move |_| {
+            let body = body.lock().unwrap().take().unwrap();
+            async { answer(201, body) }
+        })
+        .await;
+    let mut text = Bytes::from(created("u", 3));
+    let half = text.split_to(text.len() / 2);
+    pieces.send(Ok(half)).unwrap();
+    let mut body = response.into_body();
+    assert!(body.frame().await.unwrap().is_ok());
+    (pieces, text, body)
+}
+
 #[tokio::test]
 async fn an_answer_cut_before_the_upload_id_says_so() {
-    for broken in [true, false] {
-        let world = World::new();
-        let (pieces, body) = channel();
-        let body = Arc::new(Mutex::new(Some(body)));
-        let response = world
-            .send(create(), move |_| {
-                let body = body.lock().unwrap().take().unwrap();
-                async { answer(201, body) }
-            })
-            .await;
-        let text = Bytes::from(created("u", 3));
-        pieces.send(Ok(text.slice(..text.len() / 2))).unwrap();
-        let mut body = Box::pin(response.into_body());
-        assert!(body.frame().await.unwrap().is_ok());
-        if broken {
-            pieces.send(Err(BodyError::Gateway("idle"))).unwrap();
-            assert!(body.frame().await.unwrap().is_err());
-        }
-        drop(body);
-        let record = world.the_record().await;
-        assert_eq!(
-            (record.state, record.status, record.upload_id),
-            (State::Unknown, Some(201), None)
-        );
-        let error = if broken { "cut short" } else { "client left" };
-        assert!(record.error.unwrap().contains(error));
-        no_secret(&world).await;
+    let world = World::new();
+    let (pieces, _, mut body) = half_answered(&world).await;
+    pieces.send(Err(BodyError::Gateway("idle"))).unwrap();
+    assert!(body.frame().await.unwrap().is_err());
+    let record = world.the_record().await;
+    assert_eq!(
+        (record.state, record.status, record.upload_id),
+        (State::Unknown, Some(201), None)
+    );
+    assert_eq!(record.error.as_deref(), Some("the answer was cut short"));
+    no_secret(&world).await;
+}
+
+#[tokio::test]
+async fn a_client_that_leaves_within_the_answer_does_not_lose_the_upload_id() {
+    let world = World::new();
+    let (pieces, rest, body) = half_answered(&world).await;
+    drop(body);
+    assert_eq!(world.the_record().await.state, State::Intent);
+    pieces.send(Ok(rest)).unwrap();
+    pieces.closed().await;
+    let record = world.the_record().await;
+    assert_eq!((record.state, record.upload_id.as_deref()), (State::Open, Some("u")));
+    assert_eq!(world.events().len(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_rest_of_an_answer_is_not_waited_for_for_ever() {
+    let world = World::new();
+    let (pieces, _, body) = half_answered(&world).await;
+    drop(body);
+    pieces.closed().await;
+    let record = world.the_record().await;
+    assert_eq!((record.state, record.status), (State::Unknown, Some(201)));
+    assert!(record.error.unwrap().contains("client left"));
+}
+
+/// What limit does with a mutation: it goes on in a task of its own.
+struct OutlivesItsClient;
+
+impl Step for OutlivesItsClient {
+    async fn call<S: Inner>(&self, request: Request, next: Next<S>) -> Response {
+        tokio::spawn(next.run(request)).await.unwrap()
     }
+}
+
+#[tokio::test]
+async fn a_client_that_leaves_before_the_answer_does_not_lose_the_upload_id() {
+    let world = World::new();
+    let (arrived, leave) = (
+        Arc::new(tokio::sync::Notify::new()),
+        Arc::new(tokio::sync::Notify::new()),
+    );
+    let (at_lakefs, go_on) = (Arc::clone(&arrived), Arc::clone(&leave));
+    let lakefs = service_fn(move |_| {
+        let (arrived, leave) = (Arc::clone(&at_lakefs), Arc::clone(&go_on));
+        async move {
+            arrived.notify_one();
+            leave.notified().await;
+            Ok::<_, Infallible>(answer(201, created("u", 3)))
+        }
+    });
+    let inner = step(OutlivesItsClient).layer(step(Records(world.store.clone())).layer(lakefs));
+    let mut stack = step(Uploads::new(Arc::clone(&world.ledger))).layer(inner);
+    let mut sending = stack.call(create());
+    tokio::select! {
+        _ = &mut sending => panic!("an answer"),
+        () = arrived.notified() => {}
+    }
+    drop(sending);
+    leave.notify_one();
+    let mut counts = world.store.counts();
+    counts.wait_for(|counts| counts.of(State::Open) == 1).await.unwrap();
+    assert_eq!(world.the_record().await.upload_id.as_deref(), Some("u"));
+    assert_eq!(world.events()[0]["outcome"], "ok");
 }
 
 #[tokio::test]
