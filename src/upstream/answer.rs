@@ -44,7 +44,7 @@ impl Answering {
             times,
             progress,
         } = self;
-        if lease.sender.is_closed() {
+        if lease.is_dead() {
             return;
         }
         if lease.sender.is_ready() {

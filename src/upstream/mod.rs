@@ -7,6 +7,7 @@ mod answer;
 mod pool;
 mod rewrite;
 mod upload;
+mod wire;
 
 use std::convert::Infallible;
 use std::error::Error;
@@ -33,6 +34,7 @@ use answer::{Answer, Answering, Times};
 pub use pool::Pools;
 use pool::{Lease, Pool};
 use upload::{Fault, Progress, Stalled, Upload};
+use wire::Wire;
 
 /// How long to wait before lakeFS is dialled again: first, and at most.
 const REDIAL_MIN: Duration = Duration::from_millis(25);
@@ -193,11 +195,12 @@ impl Inner {
     }
 
     async fn handshake(&self) -> Result<Lease, DialError> {
-        let stream = self.dialer.connect().await?;
+        let wire = Wire::new(self.dialer.connect().await?);
+        let unwritable = wire.unwritable();
         let handshake = http1::Builder::new()
             .preserve_header_case(true)
             .max_headers(MAX_HEADERS)
-            .handshake(TokioIo::new(stream));
+            .handshake(TokioIo::new(wire));
         // The handshake of HTTP/1 sends nothing and so cannot fail.
         let (sender, connection) = handshake.await.map_err(|error| DialError::Connect {
             to: self.dialer.to().to_owned(),
@@ -209,7 +212,12 @@ impl Inner {
                 tracing::debug!(error = %chain(&error), "a connection to lakeFS ended badly");
             }
         });
-        Ok(Lease::new(sender, driver.abort_handle(), Arc::clone(&self.dialer)))
+        Ok(Lease::new(
+            sender,
+            driver.abort_handle(),
+            unwritable,
+            Arc::clone(&self.dialer),
+        ))
     }
 }
 

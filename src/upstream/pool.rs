@@ -3,6 +3,7 @@
 //! Live state: the pools outlive every reload. A connection that another dialer opened (`upstream` has changed) is never used again.
 
 use std::collections::VecDeque;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Duration;
 
@@ -44,13 +45,29 @@ impl Pools {
 pub(super) struct Lease {
     pub(super) sender: SendRequest<Upload>,
     driver: AbortHandle,
+    unwritable: Arc<AtomicBool>,
     dialer: Arc<Dialer>,
 }
 
 impl Lease {
-    /// `driver` is the task that moves the connection's bytes.
-    pub(super) fn new(sender: SendRequest<Upload>, driver: AbortHandle, dialer: Arc<Dialer>) -> Self {
-        Self { sender, driver, dialer }
+    /// `driver` is the task that moves the connection's bytes; `unwritable` tells when it can move no more to lakeFS.
+    pub(super) fn new(
+        sender: SendRequest<Upload>,
+        driver: AbortHandle,
+        unwritable: Arc<AtomicBool>,
+        dialer: Arc<Dialer>,
+    ) -> Self {
+        Self {
+            sender,
+            driver,
+            unwritable,
+            dialer,
+        }
+    }
+
+    /// Whether nothing more will ever be sent on it.
+    pub(super) fn is_dead(&self) -> bool {
+        self.sender.is_closed() || self.unwritable.load(Ordering::Acquire)
     }
 }
 

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use lakegate::config::types::Period;
+
 use super::support::lakefs::{RawLakefs, ok};
 use super::support::plane::{TestPlane, quick, upstream_at};
 use super::support::raw::{Message, Wire, until};
@@ -360,15 +362,122 @@ async fn a_lakefs_that_takes_no_more_of_a_body_is_a_504() {
     let (plane, mut wire) = before(&lakefs).await;
     wire.send(format!("{UPLOAD}Content-Length: 100000000\r\n\r\n")).await;
     let up = lakefs.accept().await;
-    let chunk = vec![b'x'; 1 << 20];
-    for _ in 0..100 {
-        let writing = tokio::time::timeout(Duration::from_millis(100), wire.stream_mut().writable());
-        if writing.await.is_err() {
-            break;
-        }
-        let _ = wire.stream_mut().try_write(&chunk);
-    }
+    wire.send_while_taken(&vec![b'x'; 1 << 20], 100_000_000).await;
     assert_eq!(reason(&wire.answer().await), (504, "upstream-timeout"));
     drop((up, wire));
     plane.rests().await;
+}
+
+const REFUSAL: &str = "HTTP/1.1 401 Unauthorized\r\nContent-Length: 2\r\n\r\n{}";
+
+#[tokio::test]
+async fn an_early_answer_reaches_a_client_that_is_still_sending_though_lakefs_closes() {
+    for round in 0..10 {
+        let lakefs = RawLakefs::listen().await;
+        let (plane, mut wire) = before(&lakefs).await;
+        let up = tokio::spawn(async move {
+            let mut up = lakefs.accept().await;
+            up.head().await.unwrap();
+            up.send(REFUSAL.replace("\r\n\r\n", "\r\nConnection: close\r\n\r\n"))
+                .await;
+            // Closed with bytes unread: a reset.
+        });
+        wire.send(format!("{UPLOAD}Content-Length: 20000000\r\n\r\n")).await;
+        for _ in 0..20 {
+            let _ = wire.try_send(vec![b'x'; 1_000_000]).await;
+        }
+        assert_eq!(wire.answer().await.status(), 401, "round {round}");
+        up.await.unwrap();
+        drop(wire);
+        plane.rests().await;
+    }
+}
+
+#[tokio::test]
+async fn an_early_answer_is_passed_on_at_once_and_the_connection_goes_on_after_the_body() {
+    let lakefs = RawLakefs::listen().await;
+    let (plane, mut wire) = before(&lakefs).await;
+    wire.send(format!("{UPLOAD}Content-Length: 10\r\n\r\n12345")).await;
+    let mut up = lakefs.accept().await;
+    let head = up.head().await.unwrap();
+    up.send(ok("{}")).await;
+    assert_eq!(wire.answer().await.status(), 200);
+    wire.send("67890").await;
+    assert_eq!(up.body(head, false).await.unwrap().text(), "1234567890");
+    wire.send(GET).await;
+    assert!(
+        up.request().await.unwrap().unwrap().start.starts_with("GET"),
+        "the same connection up is used again"
+    );
+    up.send(ok("{}")).await;
+    assert_eq!(wire.answer().await.status(), 200);
+    assert_eq!(plane.metrics.upstream_connections.get(), 1);
+    drop(wire);
+    plane.rests().await;
+}
+
+#[tokio::test]
+async fn an_early_answer_of_a_lakefs_that_reads_no_more_hangs_nobody() {
+    let lakefs = RawLakefs::listen().await;
+    let (plane, mut wire) = before(&lakefs).await;
+    wire.send(format!("{UPLOAD}Content-Length: 100000000\r\n\r\n")).await;
+    let mut up = lakefs.accept().await;
+    up.head().await.unwrap();
+    up.send(REFUSAL).await;
+    assert_eq!(wire.answer().await.status(), 401);
+    while wire.try_send(vec![b'x'; 1 << 20]).await {}
+    drop(wire);
+    plane.rests().await;
+    drop(up);
+}
+
+/// Bytes that are streamed, and more than sockets and buffers on the way can hold.
+const LARGE: usize = 64 << 20;
+const HELD_MAX: usize = 24 << 20;
+
+/// A gateway that waits long for those who stand still.
+fn patient(lakefs: &RawLakefs) -> TestPlane {
+    let (mut upstream, mut server) = (upstream_at(lakefs.address()), quick());
+    server.idle_timeout = Period(Duration::from_secs(20));
+    upstream.idle_timeout = server.idle_timeout;
+    upstream.response_timeout = server.idle_timeout;
+    TestPlane::forwarding(&server, &upstream, NOW)
+}
+
+#[tokio::test]
+async fn a_large_answer_is_not_gathered() {
+    let lakefs = RawLakefs::listen().await;
+    let plane = patient(&lakefs);
+    let mut wire = plane.connect().await;
+    wire.send(GET).await;
+    let mut up = lakefs.accept().await;
+    up.request().await.unwrap().unwrap();
+    up.send(format!("HTTP/1.1 200 OK\r\nContent-Length: {LARGE}\r\n\r\n"))
+        .await;
+    let taken = up.send_while_taken(&vec![b'x'; 1 << 20], LARGE).await;
+    assert!(taken < HELD_MAX, "{taken} bytes taken of an answer that nobody reads");
+    let sending = async {
+        up.send(vec![b'x'; LARGE - taken]).await;
+    };
+    let (answer, ()) = tokio::join!(wire.answer(), sending);
+    assert_eq!(answer.body.len(), LARGE);
+}
+
+#[tokio::test]
+async fn a_large_upload_is_not_gathered() {
+    let lakefs = RawLakefs::listen().await;
+    let plane = patient(&lakefs);
+    let mut wire = plane.connect().await;
+    wire.send(format!("{UPLOAD}Content-Length: {LARGE}\r\n\r\n")).await;
+    let mut up = lakefs.accept().await;
+    let head = up.head().await.unwrap();
+    let taken = wire.send_while_taken(&vec![b'x'; 1 << 20], LARGE).await;
+    assert!(taken < HELD_MAX, "{taken} bytes taken of an upload that nobody reads");
+    let sending = async {
+        wire.send(vec![b'x'; LARGE - taken]).await;
+    };
+    let (upload, ()) = tokio::join!(up.body(head, false), sending);
+    assert_eq!(upload.unwrap().body.len(), LARGE);
+    up.send(ok("{}")).await;
+    assert_eq!(wire.answer().await.status(), 200);
 }

@@ -251,9 +251,17 @@ impl Wire {
         std::mem::take(&mut self.seen)
     }
 
-    /// The socket itself.
-    pub(crate) fn stream_mut(&mut self) -> &mut TcpStream {
-        &mut self.stream
+    /// Sends pieces, `most` bytes in all, until the other side takes no more; says how many bytes went.
+    pub(crate) async fn send_while_taken(&mut self, piece: &[u8], most: usize) -> usize {
+        let mut sent = 0;
+        while sent < most {
+            let room = piece.len().min(most - sent);
+            match timeout(Duration::from_millis(300), self.stream.write(&piece[..room])).await {
+                Ok(Ok(more)) => sent += more,
+                _ => break,
+            }
+        }
+        sent
     }
 
     /// Sends no more.
