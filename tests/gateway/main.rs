@@ -13,4 +13,6 @@ mod server;
 #[cfg(test)]
 mod support;
 #[cfg(test)]
+mod tls;
+#[cfg(test)]
 mod upstream;
