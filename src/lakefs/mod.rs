@@ -21,3 +21,7 @@ mod web;
 
 pub use classify::{Classified, Force, Malformed, Protocol, Role, Target, classify};
 pub use operation::{Class, ForceIn, Operation, Spec};
+pub use url::Query;
+
+#[cfg(test)]
+mod tests;

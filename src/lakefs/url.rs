@@ -19,18 +19,20 @@ impl<'a> Query<'a> {
     /// Its pairs in order. As in Go (`url.ParseQuery`), a pair that holds a `;` or a broken escape is as if it were not there, `+` is
     /// a space, and a pair without `=` has the empty value.
     pub fn pairs(self) -> impl Iterator<Item = (Cow<'a, str>, Cow<'a, str>)> {
-        self.0.split('&').filter_map(|pair| {
-            if pair.is_empty() || pair.contains(';') {
-                return None;
-            }
-            let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
-            Some((unescape(name)?, unescape(value)?))
-        })
+        self.raw()
+            .filter_map(|(name, value)| Some((unescape(name)?, unescape(value)?)))
     }
 
     /// The values of a name, in order.
     pub fn all(self, name: &str) -> impl Iterator<Item = Cow<'a, str>> {
-        self.pairs().filter(move |pair| pair.0 == name).map(|pair| pair.1)
+        let named = move |raw: &&str| unescape(raw).is_some_and(|decoded| decoded == name);
+        self.raw()
+            .filter_map(move |(raw, value)| Some(raw).filter(named).and_then(|_| unescape(value)))
+    }
+
+    fn raw(self) -> impl Iterator<Item = (&'a str, &'a str)> {
+        let pairs = self.0.split('&').filter(|pair| !pair.is_empty() && !pair.contains(';'));
+        pairs.map(|pair| pair.split_once('=').unwrap_or((pair, "")))
     }
 
     /// The first value of a name (Go's `Values.Get`, which says "" for none).
