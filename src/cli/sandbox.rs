@@ -58,17 +58,19 @@ impl Command {
             installed: !self.not_installed,
             data_dir: self.data,
             commit_time: self.commit_time.0,
+            scripting: true,
             ..SandboxConfig::default()
         };
         let runtime = tokio::runtime::Runtime::new().context("starting threads")?;
         runtime.block_on(async {
             let sandbox = Sandbox::start(config).await.context("starting the sandbox")?;
-            let said = format!(
-                "lakeFS sandbox on {}\naccess key id      {}\nsecret access key  {}\n",
-                sandbox.url(),
-                self.access_key_id,
-                self.secret_access_key
-            );
+            let keys = if self.not_installed {
+                "POST /api/v1/setup_lakefs makes the user and tells the keys\n".to_owned()
+            } else {
+                let (id, secret) = (&self.access_key_id, &self.secret_access_key);
+                format!("access key id      {id}\nsecret access key  {secret}\n")
+            };
+            let said = format!("lakeFS sandbox on {}\n{keys}", sandbox.url());
             std::io::stdout()
                 .write_all(said.as_bytes())
                 .context("writing to standard output")?;

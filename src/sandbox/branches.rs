@@ -1,7 +1,6 @@
 //! Branches and commits: what reads and moves the heads. Merging is in `merge.rs`.
 
 use std::collections::BTreeMap;
-
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -10,8 +9,8 @@ use serde_json::{Value, json};
 
 use super::Sandboxed;
 use super::call::Call;
-use super::change::{Made, On, dirty};
-use super::reply::{Failure, Reply};
+use super::change::{Made, On};
+use super::reply::{Failure, Reply, Within as _};
 use super::repositories::{check_branch, check_ref, check_repository, is_branch_name, named, page, paged};
 use super::store::now_ns;
 use super::world::{Branch, Commit, Entry, Tree, apply, difference};
@@ -70,7 +69,7 @@ impl Sandboxed {
         self.change(call.segment(0), |repository| {
             repository.writable(call.flag("force"))?;
             let context = format!("source reference '{source}'");
-            let resolved = repository.resolve(source).map_err(|failure| failure.within(&context))?;
+            let resolved = repository.resolve(source).within(&context)?;
             if resolved.modifier == Some('$') {
                 return Err(Failure::internal("can't create a branch without commit").within(&context));
             }
@@ -159,13 +158,9 @@ impl Sandboxed {
             repository.writable(call.query.flag("force", false))
         })?;
         self.update_retrying(on, Duration::ZERO, |repository, branch| {
-            if !repository.is_clean(branch, &repository.sealed(branch))? {
-                return Err(dirty().within(on.branch));
-            }
+            repository.clean_head(on.branch, branch)?;
             let context = format!("hard-reset {} to {reference}", on.branch);
-            let commit = repository
-                .dereference(reference)
-                .map_err(|failure| failure.within(context))?;
+            let commit = repository.dereference(reference).within(context)?;
             branch.commit.clone_from(&commit.id);
             Ok(Made::nothing())
         })
@@ -251,9 +246,7 @@ impl Sandboxed {
         let listed = |name| call.query.all(name);
         let (objects, prefixes) = (listed("objects"), listed("prefixes"));
         self.repository(call.segment(0), |repository| {
-            let head = repository
-                .pointed(call.segment(1))
-                .map_err(|failure| failure.within("ref"))?;
+            let head = repository.pointed(call.segment(1)).within("ref")?;
             let first_parent = call.query.flag("first_parent", false);
             let mut history = repository.history(&head.id, first_parent);
             if let Some(at) = history.iter().position(|commit| commit.id == after) {
@@ -303,10 +296,10 @@ impl Sandboxed {
         self.repository(call.segment(0), |repository| {
             let left = repository
                 .dereference(left_name)
-                .map_err(|failure| failure.within(format!("get commit by branch {left_name}")))?;
+                .within(format!("get commit by branch {left_name}"))?;
             let right = repository
                 .dereference(right_name)
-                .map_err(|failure| failure.within(format!("get commit by ref {right_name}")))?;
+                .within(format!("get commit by ref {right_name}"))?;
             if two_dot {
                 return Ok(diff_page(call, &left.tree, &right.tree));
             }

@@ -235,6 +235,14 @@ impl Repository {
         }
     }
 
+    /// The head of a branch in whose sealed tokens nothing waits.
+    pub(super) fn clean_head(&self, name: &str, branch: &Branch) -> Result<&Arc<Commit>, Failure> {
+        if !self.is_clean(branch, &self.sealed(branch))? {
+            return Err(dirty().within(name));
+        }
+        self.commit(&branch.commit)
+    }
+
     /// Refuses with `refusal` on a protected branch. A pattern that does not parse refuses everything.
     pub(super) fn unprotected(&self, branch: &str, refusal: &str) -> Result<(), Failure> {
         for rule in &self.rules {
@@ -253,6 +261,6 @@ fn too_many_tries() -> Failure {
 }
 
 /// What a merge says where something is staged.
-pub(super) fn dirty() -> Failure {
+fn dirty() -> Failure {
     Failure::bad("uncommitted changes (dirty branch)")
 }

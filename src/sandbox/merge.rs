@@ -7,8 +7,8 @@ use serde_json::json;
 
 use super::Sandboxed;
 use super::call::Call;
-use super::change::{Made, On, dirty};
-use super::reply::{Failure, Reply};
+use super::change::{Made, On};
+use super::reply::{Failure, Reply, Within as _};
 use super::repositories::{check_branch, check_ref, check_repository};
 use super::store::now_ns;
 use super::world::{Commit, Entry, Tree, difference};
@@ -71,13 +71,10 @@ impl Sandboxed {
         self.prepare(on).await?;
         let merged = self
             .update_retrying(on, self.config.commit_time, |repository, branch| {
-                if !repository.is_clean(branch, &repository.sealed(branch))? {
-                    return Err(dirty().within(on.branch));
-                }
+                let to = repository.clean_head(on.branch, branch)?;
                 let from = repository
                     .dereference(source)
-                    .map_err(|failure| failure.within(format!("get commit by ref {source}")))?;
-                let to = repository.commit(&branch.commit)?;
+                    .within(format!("get commit by ref {source}"))?;
                 let base = repository.merge_base(&from.id, &to.id);
                 let empty = call.flag("force") || call.flag("allow_empty");
                 let tree = merge(&to.tree, &from.tree, &base.tree, strategy, empty)?;
@@ -101,7 +98,7 @@ impl Sandboxed {
                 Ok(Made::head(branch, commit))
             })
             .await;
-        match merged.map_err(|failure| failure.within(format!("update branch {}", on.branch))) {
+        match merged.within(format!("update branch {}", on.branch)) {
             Ok(commit) => Ok(Reply::ok(&json!({ "reference": commit.id }))),
             Err(Failure::Refused(StatusCode::CONFLICT, _)) => {
                 Ok(Reply::json(StatusCode::CONFLICT, &json!({ "reference": "" })))
@@ -116,10 +113,10 @@ impl Sandboxed {
         self.repository(call.segment(0), |repository| {
             let from = repository
                 .dereference(source)
-                .map_err(|failure| failure.within(format!("get commit by ref {source}")))?;
+                .within(format!("get commit by ref {source}"))?;
             let to = repository
                 .dereference(destination)
-                .map_err(|failure| failure.within(format!("get commit by branch {destination}")))?;
+                .within(format!("get commit by branch {destination}"))?;
             let base = repository.merge_base(&from.id, &to.id);
             Ok(Reply::ok(
                 &json!({ "base_commit_id": base.id, "destination_commit_id": from.id, "source_commit_id": to.id }),
@@ -145,10 +142,7 @@ impl Sandboxed {
         let (on, reference) = (call.on()?, call.text("ref"));
         self.prepare(on).await?;
         self.update(on, self.config.commit_time, |repository, branch| {
-            let head = Arc::clone(repository.commit(&branch.commit)?);
-            if !repository.is_clean(branch, &repository.sealed(branch))? {
-                return Err(dirty().within(on.branch));
-            }
+            let head = repository.clean_head(on.branch, branch)?;
             let tree = merge(
                 &head.tree,
                 &picked.parent,
@@ -159,11 +153,11 @@ impl Sandboxed {
             if tree == *head.tree && !call.flag("allow_empty") {
                 return Err(Failure::bad("no changes"));
             }
-            let commit = overridden(call, &head, &call.user, format!("Revert {reference}"), tree);
+            let commit = overridden(call, head, format!("Revert {reference}"), tree);
             Ok(Made::head(branch, commit))
         })
         .await
-        .map_err(|failure| failure.within("update branch"))?;
+        .within("update branch")?;
         Ok(Reply::no_content())
     }
 
@@ -187,12 +181,9 @@ impl Sandboxed {
         self.prepare(on).await?;
         let made = self
             .update(on, self.config.commit_time, |repository, branch| {
-                let head = Arc::clone(repository.commit(&branch.commit)?);
-                if !repository.is_clean(branch, &repository.sealed(branch))? {
-                    return Err(dirty().within(on.branch));
-                }
+                let head = repository.clean_head(on.branch, branch)?;
                 let tree = merge(&head.tree, &picked.commit.tree, &picked.parent, Strategy::Nobody, false)?;
-                let mut commit = overridden(call, &head, &call.user, picked.commit.message.clone(), tree);
+                let mut commit = overridden(call, head, picked.commit.message.clone(), tree);
                 if commit.metadata.is_empty() {
                     commit.metadata.clone_from(&picked.commit.metadata);
                 }
@@ -205,7 +196,7 @@ impl Sandboxed {
                 Ok(Made::head(branch, commit))
             })
             .await
-            .map_err(|failure| failure.within("update branch"))?;
+            .within("update branch")?;
         Ok(Reply::json(StatusCode::CREATED, &made.json()))
     }
 
@@ -216,11 +207,7 @@ impl Sandboxed {
         self.repository(on.repository, |repository| {
             repository.writable(call.flag("force"))?;
             let context = format!("get commit from ref {reference}");
-            let commit = Arc::clone(
-                repository
-                    .dereference(reference)
-                    .map_err(|failure| failure.within(context))?,
-            );
+            let commit = Arc::clone(repository.dereference(reference).within(context)?);
             let parent = commit.parents.get(choose(&commit)?);
             let parent = parent
                 .and_then(|parent| repository.commits.get(parent))
@@ -239,13 +226,13 @@ struct Picked {
 }
 
 /// A commit on top of `head`, with what `commit_overrides` says.
-fn overridden(call: &Call, head: &Commit, committer: &str, message: String, tree: Tree) -> Commit {
+fn overridden(call: &Call, head: &Commit, message: String, tree: Tree) -> Commit {
     let given = call
         .json
         .pointer("/commit_overrides/message")
         .and_then(serde_json::Value::as_str);
     Commit {
-        committer: committer.to_owned(),
+        committer: call.user.clone(),
         message: given.filter(|given| !given.is_empty()).map_or(message, str::to_owned),
         created_ns: now_ns(),
         metadata: call.metadata("/commit_overrides/metadata"),

@@ -63,7 +63,8 @@ pub struct SandboxConfig {
     pub max_object: u64,
     /// The most that all objects and parts together may take, in bytes.
     pub max_bytes: u64,
-    /// Answers `/_sandbox/...` to clients on this machine: scripted answers and the requests received.
+    /// Answers `/_sandbox/...` to clients on this machine: scripted answers and the requests received. (In the process there are
+    /// [`Sandbox::script`] and [`Sandbox::received`] without it.)
     pub scripting: bool,
 }
 
@@ -80,7 +81,7 @@ impl Default for SandboxConfig {
             commit_time: Duration::from_millis(2),
             max_object: 256 << 20,
             max_bytes: 2 << 30,
-            scripting: true,
+            scripting: false,
         }
     }
 }
@@ -173,10 +174,10 @@ impl Sandboxed {
         if state.installation.is_empty() {
             state.installation = uuid::Uuid::new_v4().to_string();
         }
-        if state.user.is_none() && config.installed {
+        if config.installed {
             state.user = Some(User {
                 name: config.user.clone(),
-                created: now(),
+                created: state.user.map_or_else(now, |user| user.created),
                 access_key_id: config.access_key_id.clone(),
                 secret_access_key: config.secret_access_key.clone(),
             });

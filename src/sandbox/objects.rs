@@ -47,11 +47,8 @@ impl Sandboxed {
             (sent.to_owned(), call.bytes.clone())
         };
         let (address, full) = self.new_address(on)?;
-        let stored = self
-            .store
-            .put(&full, bytes)
-            .await
-            .map_err(|error| error.during("PutObject"))?;
+        let stored = self.store.put(&full, bytes).await;
+        let stored = stored.map_err(|error| error.during("PutObject"))?;
         let entry = Arc::new(Entry {
             address,
             size: stored.size,
@@ -82,6 +79,14 @@ impl Sandboxed {
         let address = format!("data/{}/{}", self.prefix, new_name(now()));
         let full = self.repository(on.repository, |repository| Ok(repository.full_address(&address)))?;
         Ok((address, full))
+    }
+
+    /// The bytes from `start` up to `end` of what is stored at a full address.
+    pub(super) async fn content(&self, address: &str, start: u64, end: u64) -> Result<Vec<Bytes>, Failure> {
+        let stored = self.store.object(address);
+        let stored = stored.ok_or_else(|| Failure::new(StatusCode::GONE, "No data"))?;
+        let read = self.store.read(&stored, start, end).await;
+        read.map_err(|error| error.during("GetObject"))
     }
 
     /// The entry that a reference shows at the `path` parameter, and its full address.
@@ -115,38 +120,18 @@ impl Sandboxed {
                 .with_static(header::X_CONTENT_TYPE_OPTIONS, "nosniff")
                 .with_static(header::X_FRAME_OPTIONS, "SAMEORIGIN")
         };
-        let (status, start, end) = match range(call, &entry)? {
-            Range::Whole => (StatusCode::OK, 0, entry.size),
-            Range::Part(start, end) => (StatusCode::PARTIAL_CONTENT, start, end),
-            Range::Nothing(content_range) => {
-                let refused = Reply::from(Failure::new(
-                    StatusCode::RANGE_NOT_SATISFIABLE,
-                    "Requested Range Not Satisfiable",
-                ));
-                let refused = heading(refused).with_static(header::CONTENT_TYPE, "application/json");
-                return Ok(match content_range {
-                    Some(content_range) => refused.with(header::CONTENT_RANGE, &content_range),
-                    None => refused,
-                });
+        let (status, start, end, content_range) = match range(call, &entry)? {
+            Range::Whole => (StatusCode::OK, 0, entry.size, None),
+            Range::Part(start, end, told) => (StatusCode::PARTIAL_CONTENT, start, end, Some(told)),
+            Range::Nothing(told) => {
+                let message = "Requested Range Not Satisfiable";
+                let refused = heading(Failure::new(StatusCode::RANGE_NOT_SATISFIABLE, message).into());
+                let refused = refused.with_static(header::CONTENT_TYPE, "application/json");
+                return Ok(refused.maybe(header::CONTENT_RANGE, told));
             }
         };
-        let stored = self
-            .store
-            .object(&address)
-            .ok_or_else(|| Failure::new(StatusCode::GONE, "No data"))?;
-        let mut reply = heading(Reply::empty(status));
-        reply.body = self
-            .store
-            .read(&stored, start, end)
-            .await
-            .map_err(|error| error.during("GetObject"))?
-            .into();
-        if status == StatusCode::PARTIAL_CONTENT {
-            reply = reply.with(
-                header::CONTENT_RANGE,
-                &format!("bytes {start}-{}/{}", end - 1, entry.size),
-            );
-        }
+        let mut reply = heading(Reply::empty(status)).maybe(header::CONTENT_RANGE, content_range);
+        reply.body = self.content(&address, start, end).await?.into();
         Ok(reply)
     }
 
@@ -158,19 +143,12 @@ impl Sandboxed {
         };
         let (status, length, content_range) = match range(call, &entry)? {
             Range::Whole => (StatusCode::OK, Some(entry.size), None),
-            Range::Part(start, end) => {
-                let told = format!("bytes {start}-{}/{}", end - 1, entry.size);
-                (StatusCode::PARTIAL_CONTENT, Some(end - start), Some(told))
-            }
+            Range::Part(start, end, told) => (StatusCode::PARTIAL_CONTENT, Some(end - start), Some(told)),
             Range::Nothing(_) => (StatusCode::RANGE_NOT_SATISFIABLE, None, None),
         };
         let reply = describe(Reply::empty(status), &entry).with_static(header::ACCEPT_RANGES, "bytes");
-        let reply = length.into_iter().fold(reply, |reply, length| {
-            reply.with(header::CONTENT_LENGTH, &length.to_string())
-        });
-        Ok(content_range
-            .into_iter()
-            .fold(reply, |reply, told| reply.with(header::CONTENT_RANGE, &told)))
+        let reply = reply.maybe(header::CONTENT_LENGTH, length.map(|length| length.to_string()));
+        Ok(reply.maybe(header::CONTENT_RANGE, content_range))
     }
 
     pub(super) fn stat_object(&self, call: &Call) -> Result<Reply, Failure> {
@@ -280,20 +258,10 @@ impl Sandboxed {
                 .ok_or_else(|| Failure::missing("not found"))?;
             Ok((Arc::clone(entry), repository.full_address(&entry.address)))
         })?;
-        let object = self
-            .store
-            .object(&address)
-            .ok_or_else(|| Failure::new(StatusCode::GONE, "No data"))?;
         let (copied, full) = self.new_address(on)?;
-        let bytes = self
-            .store
-            .read(&object, 0, object.size)
-            .await
-            .map_err(|error| error.during("CopyObject"))?;
-        self.store
-            .put(&full, bytes.concat().into())
-            .await
-            .map_err(|error| error.during("CopyObject"))?;
+        let bytes = self.content(&address, 0, entry.size).await?.concat();
+        let stored = self.store.put(&full, bytes.into()).await;
+        stored.map_err(|error| error.during("CopyObject"))?;
         let copied = Arc::new(Entry {
             address: copied,
             mtime: now(),
@@ -375,8 +343,8 @@ pub(super) const RANGE: &str = r"^bytes=((\d*-\d*,? ?)+)$";
 /// What of an object is asked for.
 enum Range {
     Whole,
-    /// From, and up to but without.
-    Part(u64, u64),
+    /// From, up to but without, and the `Content-Range` that says so.
+    Part(u64, u64, String),
     /// Not satisfiable, and the `Content-Range` to say so.
     Nothing(Option<String>),
 }
@@ -400,22 +368,15 @@ fn range(call: &Call, entry: &Entry) -> Result<Range, Failure> {
     };
     let size = entry.size;
     let beyond = || Range::Nothing(Some(format!("bytes */{size}")));
-    let number = |text: &str| text.parse::<u64>().ok();
-    Ok(match one.split_once('-') {
-        Some(("", last)) => match number(last) {
-            Some(last) if last > 0 && size > 0 => Range::Part(size.saturating_sub(last), size),
-            _ if last.is_empty() => Range::Nothing(None),
-            _ => beyond(),
-        },
-        Some((first, last)) => match (number(first), number(last)) {
-            (Some(first), None) if last.is_empty() && first < size => Range::Part(first, size),
-            (Some(first), Some(last)) if first <= last && first < size => {
-                Range::Part(first, size.min(last.saturating_add(1)))
-            }
-            (Some(first), Some(last)) if first > last => Range::Nothing(None),
-            _ => beyond(),
-        },
-        None => beyond(),
+    let part = |start: u64, end: u64| Range::Part(start, end, format!("bytes {start}-{}/{size}", end - 1));
+    let (first, last) = one.split_once('-').unwrap_or_default();
+    Ok(match (first.parse::<u64>().ok(), last.parse::<u64>().ok()) {
+        (None, Some(last)) if first.is_empty() && last > 0 && size > 0 => part(size.saturating_sub(last), size),
+        (Some(first), None) if last.is_empty() && first < size => part(first, size),
+        (Some(first), Some(last)) if first <= last && first < size => part(first, size.min(last.saturating_add(1))),
+        (Some(first), Some(last)) if first > last => Range::Nothing(None),
+        (None, None) if first.is_empty() && last.is_empty() => Range::Nothing(None),
+        _ => beyond(),
     })
 }
 

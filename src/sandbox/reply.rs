@@ -77,6 +77,14 @@ impl Reply {
         self
     }
 
+    /// Adds a header if there is one to add.
+    pub(super) fn maybe(self, name: HeaderName, value: Option<String>) -> Self {
+        match value {
+            Some(value) => self.with(name, &value),
+            None => self,
+        }
+    }
+
     /// Adds a header; a value that HTTP cannot carry is left out.
     pub(super) fn with(mut self, name: HeaderName, value: &str) -> Self {
         if let Ok(value) = HeaderValue::from_str(value) {
@@ -147,6 +155,17 @@ impl Failure {
             Self::Invalid(message) | Self::Unbound(message) => (StatusCode::BAD_REQUEST, message),
             Self::Lost => (StatusCode::INTERNAL_SERVER_ERROR, "predicate failed"),
         }
+    }
+}
+
+/// [`Failure::within`] where a result may hold one.
+pub(super) trait Within {
+    fn within(self, context: impl std::fmt::Display) -> Self;
+}
+
+impl<T> Within for Result<T, Failure> {
+    fn within(self, context: impl std::fmt::Display) -> Self {
+        self.map_err(|failure| failure.within(context))
     }
 }
 

@@ -98,12 +98,16 @@ impl Received {
             .flat_map(|line| line.split(';'))
             .filter_map(|pair| pair.split_once('=').map(|(name, _)| name.trim()))
             .collect();
-        let others: BTreeMap<&str, &str> = self
-            .headers
-            .iter()
-            .filter(|(name, _)| **name != header::AUTHORIZATION && **name != header::COOKIE)
-            .filter_map(|(name, value)| Some((name.as_str(), value.to_str().ok()?)))
-            .collect();
+        let mut others: BTreeMap<&str, String> = BTreeMap::new();
+        for (name, value) in &self.headers {
+            if *name != header::AUTHORIZATION && *name != header::COOKIE {
+                let value = String::from_utf8_lossy(value.as_bytes());
+                others
+                    .entry(name.as_str())
+                    .and_modify(|all| *all = format!("{all}, {value}"))
+                    .or_insert_with(|| value.into_owned());
+            }
+        }
         json!({
             "method": self.method, "target": self.target, "operation": self.operation,
             "authorization": authorization, "cookies": cookies, "headers": others,

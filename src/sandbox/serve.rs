@@ -83,7 +83,9 @@ impl Sandboxed {
     async fn answer(&self, request: Request<Incoming>, peer: SocketAddr) -> io::Result<Response<Chunks>> {
         let (parts, body) = request.into_parts();
         let path = parts.uri.path();
-        if self.config.scripting && peer.ip().is_loopback() && path.starts_with("/_sandbox/") {
+        // A proxy on this machine must not lend its address to others.
+        let local = peer.ip().is_loopback() && !parts.headers.contains_key("x-forwarded-for");
+        if self.config.scripting && local && path.starts_with("/_sandbox/") {
             let body = self.read(&parts, body, MAX_JSON).await?;
             let reply = body.map_or_else(Reply::from, |body| {
                 self.script.serve(parts.method.as_str(), path, &body)
@@ -91,20 +93,12 @@ impl Sandboxed {
             return Ok(respond(reply));
         }
         if path.starts_with(presign::PREFIX) {
+            let query = parts.uri.query().unwrap_or_default();
             let reply = match self.read(&parts, body, self.config.max_object).await? {
-                Ok(body) => {
-                    self.store
-                        .serve(&parts.method, path, parts.uri.query().unwrap_or_default(), body, now())
-                        .await
-                }
+                Ok(body) => self.store.serve(&parts.method, path, query, body, now()).await,
                 Err(failure) => Reply::from(failure),
             };
-            let reply = if parts.method == Method::PUT {
-                self.saved(reply).await
-            } else {
-                reply
-            };
-            return Ok(respond(reply));
+            return Ok(respond(self.saved(&parts.method, reply).await));
         }
         let destination = route(&parts.method, path);
         let received = Received {
@@ -140,18 +134,10 @@ impl Sandboxed {
         if is_s3(parts) {
             return Ok(s3_reply(parts.uri.path()));
         }
-        let known = [
-            Method::CONNECT,
-            Method::DELETE,
-            Method::GET,
-            Method::HEAD,
-            Method::OPTIONS,
-            Method::PATCH,
-            Method::POST,
-            Method::PUT,
-            Method::TRACE,
+        let methods = [
+            "CONNECT", "DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT", "TRACE",
         ];
-        if !known.contains(&parts.method) {
+        if !methods.contains(&parts.method.as_str()) {
             return Ok(Reply::empty(StatusCode::METHOD_NOT_ALLOWED).anonymous());
         }
         if parts.uri.scheme().is_some() {
@@ -246,8 +232,7 @@ impl Sandboxed {
             }
         }
         let reply = self.handle(route, &call).await.unwrap_or_else(Reply::from);
-        let reads = matches!(parts.method, Method::GET | Method::HEAD);
-        Ok(if reads { reply } else { self.saved(reply).await })
+        Ok(self.saved(&parts.method, reply).await)
     }
 
     /// The handlers.
@@ -319,7 +304,10 @@ impl Sandboxed {
     }
 
     /// The answer, once what it changed is on disk.
-    async fn saved(&self, reply: Reply) -> Reply {
+    async fn saved(&self, method: &Method, reply: Reply) -> Reply {
+        if matches!(*method, Method::GET | Method::HEAD) {
+            return reply;
+        }
         match self.save().await {
             Ok(()) => reply,
             Err(error) => Failure::internal(format!("the sandbox could not save its state: {error}")).into(),

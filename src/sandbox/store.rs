@@ -1,5 +1,5 @@
-//! The object store behind the sandbox: bytes in memory or in files, multipart uploads, with SeaweedFS's
-//! manners. Presigned addresses are in `presign.rs`; what lakeFS says about all this is in `objects.rs` and `uploads.rs`.
+//! The object store behind the sandbox: bytes in memory or in files, multipart uploads, with SeaweedFS's manners. Presigned addresses
+//! are in `presign.rs`; what lakeFS says about all this is in `objects.rs` and `uploads.rs`.
 
 use std::collections::{BTreeMap, HashMap};
 use std::path::PathBuf;
@@ -68,48 +68,49 @@ pub(super) struct S3Error {
     message: &'static str,
 }
 
-const NO_SUCH_UPLOAD: S3Error = S3Error {
-    status: StatusCode::NOT_FOUND,
-    code: "NoSuchUpload",
-    message: "The specified multipart upload does not exist. The upload ID may be invalid, or the upload may have been aborted or completed.",
-};
-pub(super) const NO_SUCH_KEY: S3Error = S3Error {
-    status: StatusCode::NOT_FOUND,
-    code: "NoSuchKey",
-    message: "The specified key does not exist.",
-};
-const INVALID_PART: S3Error = S3Error {
-    status: StatusCode::BAD_REQUEST,
-    code: "InvalidPart",
-    message: "One or more of the specified parts could not be found.  The part may not have been uploaded, or the specified entity tag may not match the part's entity tag.",
-};
-const INVALID_PART_ORDER: S3Error = S3Error {
-    status: StatusCode::BAD_REQUEST,
-    code: "InvalidPartOrder",
-    message: "The list of parts was not in ascending order. The parts list must be specified in order by part number.",
-};
-const TOO_SMALL: S3Error = S3Error {
-    status: StatusCode::BAD_REQUEST,
-    code: "EntityTooSmall",
-    message: "Your proposed upload is smaller than the minimum allowed object size.",
-};
-const FULL: S3Error = S3Error {
-    status: StatusCode::INSUFFICIENT_STORAGE,
-    code: "SandboxFull",
-    message: "The sandbox keeps no more bytes: delete repositories, or start it with a larger limit.",
-};
-const BROKEN: S3Error = S3Error {
-    status: StatusCode::INTERNAL_SERVER_ERROR,
-    code: "InternalError",
-    message: "The sandbox could not read or write its data folder.",
-};
+const NO_SUCH_UPLOAD: S3Error = S3Error::new(
+    StatusCode::NOT_FOUND,
+    "NoSuchUpload",
+    "The specified multipart upload does not exist. The upload ID may be invalid, or the upload may have been aborted or completed.",
+);
+pub(super) const NO_SUCH_KEY: S3Error =
+    S3Error::new(StatusCode::NOT_FOUND, "NoSuchKey", "The specified key does not exist.");
+const INVALID_PART: S3Error = S3Error::new(
+    StatusCode::BAD_REQUEST,
+    "InvalidPart",
+    "One or more of the specified parts could not be found.  The part may not have been uploaded, or the specified entity tag may not match the part's entity tag.",
+);
+const INVALID_PART_ORDER: S3Error = S3Error::new(
+    StatusCode::BAD_REQUEST,
+    "InvalidPartOrder",
+    "The list of parts was not in ascending order. The parts list must be specified in order by part number.",
+);
+const TOO_SMALL: S3Error = S3Error::new(
+    StatusCode::BAD_REQUEST,
+    "EntityTooSmall",
+    "Your proposed upload is smaller than the minimum allowed object size.",
+);
+const FULL: S3Error = S3Error::new(
+    StatusCode::INSUFFICIENT_STORAGE,
+    "SandboxFull",
+    "The sandbox keeps no more bytes: delete repositories, or start it with a larger limit.",
+);
+const BROKEN: S3Error = S3Error::new(
+    StatusCode::INTERNAL_SERVER_ERROR,
+    "InternalError",
+    "The sandbox could not read or write its data folder.",
+);
 
 impl S3Error {
+    const fn new(status: StatusCode, code: &'static str, message: &'static str) -> Self {
+        Self { status, code, message }
+    }
+
     /// As lakeFS passes it on: the AWS library's wording.
     pub(super) fn during(&self, operation: &str) -> Failure {
         let id = uuid::Uuid::new_v4().simple().to_string().to_uppercase();
         let id = id.get(..24).unwrap_or_default();
-        let kind = if operation == "AbortMultipartUpload" {
+        let kind = if operation.starts_with("Abort") {
             ""
         } else {
             "api error "
@@ -333,7 +334,7 @@ impl Index {
 
 fn assemble(parts: &BTreeMap<u32, Object>, wanted: &[(u32, String)], now: i64) -> Result<Object, S3Error> {
     let (mut chunks, mut sums) = (Vec::new(), Vec::new());
-    if !wanted.is_sorted_by_key(|(number, _)| number) {
+    if !wanted.is_sorted_by(|one, next| one.0 < next.0) {
         return Err(INVALID_PART_ORDER);
     }
     for (at, (number, etag)) in wanted.iter().enumerate() {

@@ -80,6 +80,10 @@ async fn ask(sandbox: &Sandbox, method: &str, path: &str, body: impl Into<Bytes>
 }
 
 async fn start(config: SandboxConfig) -> Sandbox {
+    let config = SandboxConfig {
+        scripting: true,
+        ..config
+    };
     let sandbox = Sandbox::start(config).await.unwrap();
     let repository = json!({ "name": "repo", "storage_namespace": "s3://lake/repo" }).to_string();
     let made = ask(&sandbox, "POST", "/repositories", repository).await;
@@ -435,4 +439,30 @@ async fn a_branch_that_stays_contended_is_given_up_after_ten_tries() {
         (lost.unwrap_err().parts().0, tries),
         (StatusCode::TOO_MANY_REQUESTS, 10)
     );
+}
+
+proptest::proptest! {
+    #[test]
+    fn nothing_sent_makes_it_panic(path in "/api/v1/[ -~]{0,60}", query in "[ -~]{0,60}", body in "[\\[{\"]?[ -~]{0,60}", reference in "[a-z0-9~^@$\u{fc} ]{0,12}") {
+        use super::route::{Destination, Route, route};
+        let mut headers = HeaderMap::new();
+        headers.insert("content-type", "application/json".parse().unwrap());
+        for method in [http::Method::GET, http::Method::PUT, http::Method::POST] {
+            if let Destination::Api(route, sent) = route(&method, &path) {
+                let _ = call::bind_path(route, &sent);
+            }
+        }
+        let query = call::Query::parse(&query);
+        for route in Route::ALL {
+            let _ = query.validate(*route).and_then(|()| query.bind(*route));
+            let _ = call::bind_json(*route, &headers, body.as_bytes());
+        }
+        let sandbox = Sandboxed::new(SandboxConfig::default(), SocketAddr::from(([127, 0, 0, 1], 1))).unwrap();
+        let call = call::Call {
+            json: json!({ "name": "repo", "storage_namespace": "s3://lake/repo" }),
+            ..call::Call::default()
+        };
+        sandbox.create_repository(&call).unwrap();
+        let _ = sandbox.repository("repo", |repository| repository.resolve(&format!("main{reference}")).and_then(|_| repository.resolve(&reference)));
+    }
 }

@@ -13,7 +13,7 @@ use super::call::Call;
 use super::change::On;
 use super::objects::{RANGE, name_time, new_name};
 use super::presign::{EXPIRY, Grant};
-use super::reply::{Failure, Reply};
+use super::reply::{Failure, Reply, Within as _};
 use super::repositories::check_repository;
 use super::store::now;
 use super::world::Entry;
@@ -195,26 +195,18 @@ impl Sandboxed {
             let entry = view.get(path).ok_or_else(|| Failure::missing("not found"))?;
             Ok(source.full_address(&entry.address))
         });
-        let source = source.map_err(|failure| failure.within(format!("{repository}/{reference}/{path}")))?;
-        let failed = |error: super::store::S3Error| error.during("UploadPartCopy");
-        let object = self
-            .store
-            .object(&source)
-            .ok_or_else(|| failed(super::store::NO_SUCH_KEY))?;
+        let source = source.within(format!("{repository}/{reference}/{path}"))?;
         let (start, end) = match given("range") {
-            "" => (0, object.size),
+            "" => (0, u64::MAX),
             range => copied_range(range).ok_or_else(|| {
                 Failure::Invalid(format!(
                     "request body has an error: doesn't match schema #/components/schemas/UploadPartCopyFrom: Error at \"/copy_source/range\": string doesn't match the regular expression \"{RANGE}\""
                 ))
             })?,
         };
-        let chunks = self.store.read(&object, start, end).await.map_err(failed)?;
-        let etag = self
-            .store
-            .put_part(&full, call.segment(2), number, chunks.concat().into())
-            .await
-            .map_err(failed)?;
+        let bytes = self.content(&source, start, end).await?.concat();
+        let etag = self.store.put_part(&full, call.segment(2), number, bytes.into()).await;
+        let etag = etag.map_err(|error| error.during("UploadPartCopy"))?;
         Ok(Reply::no_content().with(header::ETAG, &etag))
     }
 

@@ -241,7 +241,8 @@ impl Repository {
                 _ if amount == 0 => {}
                 _ => {
                     let parents = &self.commit(&commit)?.parents;
-                    let parent = usize::try_from(amount - 1).ok().and_then(|index| parents.get(index));
+                    let number = usize::try_from(amount).map_err(|_| invalid())?;
+                    let parent = parents.get(number.wrapping_sub(1));
                     commit = parent.cloned().ok_or_else(invalid)?;
                 }
             }
