@@ -39,8 +39,8 @@ def send(url, method, target, *, headers=None, body=None, timeout=60):
     address = urllib.parse.urlsplit(url)
     connection = http.client.HTTPConnection(address.hostname, address.port, timeout=timeout)
     try:
-        connection.putrequest(method, target, skip_accept_encoding=True)
         headers = dict(headers or {})
+        connection.putrequest(method, target, skip_host="Host" in headers, skip_accept_encoding=True)
         if isinstance(body, (dict, list)):
             body = json.dumps(body).encode()
             headers.setdefault("Content-Type", "application/json")
