@@ -30,6 +30,7 @@ EXPECTED = {
     "path: branch main%": "Go's parser answers without a length",
     "path: /api/v1x": "the user interface",
     "rules: get": "lakeFS tells them in any order",
+    "old rules: get": "lakeFS tells them in any order",
     "part copy: range": "SeaweedFS answers with the source's ETag",
     "pmpu complete of copies": "and computes the whole from it",
 }
