@@ -16,3 +16,5 @@ mod support;
 mod tls;
 #[cfg(test)]
 mod upstream;
+#[cfg(test)]
+mod whole;

@@ -1,0 +1,218 @@
+//! The gateway as `lakegate serve` runs it, in this process, in front of the sandbox: what no layer's own tests can show.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use base64::Engine as _;
+use bytes::Bytes;
+use http::{Request, Response, StatusCode, header};
+use lakegate::config::types::Secret;
+use lakegate::config::{
+    Config, EmbeddedConfig, HardResetMember, ListenConfig, LoginConfig, Mode, Preset, RuleConfig, RuleMode,
+    StoreConfig, UpstreamIdentity,
+};
+use lakegate::lakefs_client::{Client, Dialer};
+use lakegate::sandbox::{Sandbox, SandboxConfig};
+use lakegate::server::Gateway;
+use tempfile::TempDir;
+use tokio::runtime::Handle;
+
+const LONG: Duration = Duration::from_secs(30);
+
+/// A gateway in front of a sandbox with a repository `demo`: two commits on `main`, a branch `dev`.
+struct World {
+    gateway: Gateway,
+    sandbox: Sandbox,
+    client: Client,
+    config: Config,
+    _folder: TempDir,
+}
+
+impl World {
+    async fn start(adapt: impl FnOnce(&mut Config)) -> Self {
+        let sandbox = Sandbox::start(SandboxConfig::default()).await.unwrap();
+        let (setup, folder) = (SandboxConfig::default(), tempfile::tempdir().unwrap());
+        let free = SocketAddr::from(([127, 0, 0, 1], 0));
+        let mut config = Config {
+            listen: ListenConfig::One(free),
+            ..Config::default()
+        };
+        config.admin.listen = free;
+        config.admin.socket = folder.path().join("lakegate.sock");
+        config.store = StoreConfig::Embedded(EmbeddedConfig {
+            path: folder.path().join("lakegate.redb"),
+        });
+        config.upstream.url = sandbox.url().parse().unwrap();
+        config.auth.lakefs_secret = Some(Secret::new(setup.secret));
+        config.auth.upstream = UpstreamIdentity::Login(LoginConfig {
+            access_key_id: Secret::new(setup.access_key_id),
+            secret_access_key: Secret::new(setup.secret_access_key),
+        });
+        adapt(&mut config);
+        let gateway = Gateway::start(config.clone(), None).await.unwrap();
+        let address = gateway.addresses()[0];
+        let mut to = config.upstream.clone();
+        to.url = format!("http://{address}").parse().unwrap();
+        let client = Client::new(Arc::new(Dialer::new(&to).unwrap()), &to.url, Handle::current());
+        let world = Self {
+            gateway,
+            sandbox,
+            client,
+            config,
+            _folder: folder,
+        };
+        let repository = r#"{"name":"demo","storage_namespace":"s3://sandbox/demo","default_branch":"main"}"#;
+        world.must("POST", "/repositories", repository).await;
+        for message in ["one", "two"] {
+            let body = format!(r#"{{"message":"{message}","allow_empty":true}}"#);
+            world
+                .must("POST", "/repositories/demo/branches/main/commits", &body)
+                .await;
+        }
+        world
+            .must(
+                "POST",
+                "/repositories/demo/branches",
+                r#"{"name":"dev","source":"main"}"#,
+            )
+            .await;
+        world
+    }
+
+    async fn ask(&self, method: &str, path: &str, body: &str) -> Response<Bytes> {
+        let setup = SandboxConfig::default();
+        let pair = base64::engine::general_purpose::STANDARD
+            .encode(format!("{}:{}", setup.access_key_id, setup.secret_access_key));
+        let mut request = Request::builder()
+            .method(method)
+            .uri(format!("/api/v1{path}"))
+            .header(header::AUTHORIZATION, format!("Basic {pair}"));
+        if !body.is_empty() {
+            request = request.header(header::CONTENT_TYPE, "application/json");
+        }
+        let request = request.body(Bytes::copy_from_slice(body.as_bytes())).unwrap();
+        self.client.send(request, LONG).await.unwrap()
+    }
+
+    async fn must(&self, method: &str, path: &str, body: &str) {
+        let answer = self.ask(method, path, body).await;
+        assert!(answer.status().is_success(), "{path}: {answer:?}");
+    }
+
+    async fn stop(self) {
+        self.gateway.stop().await;
+        self.sandbox.shutdown().await;
+    }
+}
+
+fn protect(mode: RuleMode) -> RuleConfig {
+    RuleConfig {
+        name: "main-stays".to_owned(),
+        repositories: vec!["*".to_owned()],
+        branches: vec!["main".to_owned()],
+        preset: Preset::Protect,
+        hard_reset: HardResetMember::Forced,
+        mode,
+    }
+}
+
+const FORCED: &str = "/repositories/demo/branches/main/hard_reset?ref=main~1&force=true";
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_forced_hard_reset_of_a_protected_branch_is_refused_and_nothing_reaches_lakefs() {
+    let world = World::start(|config| config.guard.rules = vec![protect(RuleMode::Enforce)]).await;
+    world.sandbox.clear();
+    let answer = world.ask("PUT", FORCED, "").await;
+    assert_eq!(answer.status(), StatusCode::FORBIDDEN);
+    assert_eq!(answer.headers()["x-lakegate-reason"], "guarded");
+    assert_eq!(answer.headers()["x-lakegate-rule"], "main-stays");
+    let reset = |received: &lakegate::sandbox::Received| received.target.contains("hard_reset");
+    assert!(!world.sandbox.received().iter().any(reset));
+    world
+        .must(
+            "PUT",
+            "/repositories/demo/branches/dev/hard_reset?ref=main~1&force=true",
+            "",
+        )
+        .await;
+    assert!(world.sandbox.received().iter().any(reset));
+    world.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn shadow_and_observe_refuse_nothing() {
+    let shadow = World::start(|config| config.guard.rules = vec![protect(RuleMode::Shadow)]).await;
+    shadow.must("PUT", FORCED, "").await;
+    shadow.stop().await;
+    let observe = World::start(|config| {
+        config.guard.rules = vec![protect(RuleMode::Enforce)];
+        config.mode = Mode::Observe;
+    })
+    .await;
+    observe.must("PUT", FORCED, "").await;
+    observe.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_reload_changes_the_rules_for_the_next_request() {
+    let world = World::start(|_| {}).await;
+    world.must("PUT", FORCED, "").await;
+    let mut changed = world.config.clone();
+    changed.guard.rules = vec![protect(RuleMode::Enforce)];
+    world.gateway.reload(&changed);
+    assert_eq!(world.ask("PUT", FORCED, "").await.status(), StatusCode::FORBIDDEN);
+    world.gateway.reload(&world.config);
+    world.must("PUT", FORCED, "").await;
+    world.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn commits_on_one_branch_wait_their_turn_and_none_is_refused() {
+    let world = World::start(|_| {}).await;
+    let commits = (0..24).map(|n| {
+        let body = format!(r#"{{"message":"turn {n}","allow_empty":true}}"#);
+        let world = &world;
+        async move {
+            world
+                .ask("POST", "/repositories/demo/branches/dev/commits", &body)
+                .await
+                .status()
+        }
+    });
+    let statuses = futures_util::future::join_all(commits).await;
+    assert!(
+        statuses.iter().all(|status| *status == StatusCode::CREATED),
+        "{statuses:?}"
+    );
+    world.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_ledger_outlives_the_gateway() {
+    let world = World::start(|_| {}).await;
+    world
+        .must(
+            "POST",
+            "/repositories/demo/branches/dev/staging/pmpu?path=big&parts=1",
+            "",
+        )
+        .await;
+    let World {
+        gateway,
+        sandbox,
+        config,
+        _folder,
+        ..
+    } = world;
+    gateway.stop().await;
+    let store = lakegate::store::Store::open(&config.store).unwrap();
+    let uploads = store.uploads(lakegate::store::Filter::default(), 10).await.unwrap();
+    assert_eq!(uploads.len(), 1);
+    assert_eq!(
+        (&*uploads[0].path, uploads[0].state),
+        ("big", lakegate::store::State::Open)
+    );
+    assert!(uploads[0].upload_id.is_some());
+    sandbox.shutdown().await;
+}
