@@ -67,7 +67,8 @@ macro_rules! metrics {
                 let mut registry = Registry::with_prefix("lakegate");
                 $(
                     let $field: $type = $make;
-                    registry.register($name, concat!($($help),+).trim(), $field.clone());
+                    // The registry ends a help text with a full stop itself.
+                    registry.register($name, concat!($($help),+).trim().trim_end_matches('.'), $field.clone());
                 )*
                 Self { $($field,)* registry: Mutex::new(registry) }
             }
