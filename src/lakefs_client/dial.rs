@@ -196,3 +196,43 @@ impl AsyncWrite for Stream {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tokio::net::TcpListener;
+
+    fn to(authority: &str) -> Dialer {
+        let config = UpstreamConfig {
+            url: format!("http://{authority}").parse().unwrap(),
+            ..UpstreamConfig::default()
+        };
+        Dialer::new(&config).unwrap()
+    }
+
+    #[tokio::test]
+    async fn each_address_of_a_name_is_tried() {
+        // `localhost` may be ::1 first, where nobody listens.
+        let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
+        let port = listener.local_addr().unwrap().port();
+        assert!(matches!(
+            to(&format!("localhost:{port}")).connect().await,
+            Ok(Stream::Tcp(_))
+        ));
+    }
+
+    #[tokio::test]
+    async fn nobody_there_may_pass() {
+        let port = TcpListener::bind(("127.0.0.1", 0))
+            .await
+            .unwrap()
+            .local_addr()
+            .unwrap()
+            .port();
+        let error = to(&format!("127.0.0.1:{port}")).connect().await.unwrap_err();
+        assert!(
+            matches!(error, DialError::Connect { .. }) && error.may_pass(),
+            "{error:?}"
+        );
+    }
+}

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::net::TcpListener;
-use tokio::sync::Semaphore;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{sleep, timeout};
 
 use super::drain::Drain;
@@ -44,33 +44,13 @@ impl Acceptor {
     async fn accept_all(&mut self) {
         let (mut rest, mut full) = (REST_MIN, false);
         loop {
-            // Nobody is accepted who has no seat: beyond `server.max_connections` the system's own queue is where they wait.
-            let permit = match Arc::clone(&self.seats).try_acquire_owned() {
-                Ok(permit) => {
-                    full = false;
-                    permit
-                }
-                Err(_) => {
-                    if !std::mem::replace(&mut full, true) {
-                        tracing::warn!("server.max_connections are open: new connections wait");
-                    }
-                    let Ok(permit) = Arc::clone(&self.seats).acquire_owned().await else {
-                        return;
-                    };
-                    permit
-                }
-            };
-            let Some(thread) = self.threads.iter().min_by_key(|thread| thread.load()) else {
-                return;
-            };
-            match self
-                .listener
-                .accept()
-                .await
-                .and_then(|(stream, peer)| Ok((stream.into_std()?, peer)))
-            {
+            let accepted = self.listener.accept().await;
+            match accepted.and_then(|(stream, peer)| Ok((stream.into_std()?, peer))) {
                 Ok((stream, peer)) => {
                     rest = REST_MIN;
+                    let Some((permit, thread)) = self.seat(&mut full).await else {
+                        return;
+                    };
                     let seat = Seat::new(permit, thread, &self.metrics);
                     thread.hand(Accepted { stream, peer, seat });
                 }
@@ -82,6 +62,23 @@ impl Acceptor {
                 }
             }
         }
+    }
+
+    /// A seat on the thread that has the fewest. Beyond `server.max_connections` one connection waits here, the others with the system.
+    async fn seat(&self, full: &mut bool) -> Option<(OwnedSemaphorePermit, &DataThread)> {
+        let permit = match Arc::clone(&self.seats).try_acquire_owned() {
+            Ok(permit) => {
+                *full = false;
+                permit
+            }
+            Err(_) => {
+                if !std::mem::replace(full, true) {
+                    tracing::warn!("server.max_connections are open: new connections wait");
+                }
+                Arc::clone(&self.seats).acquire_owned().await.ok()?
+            }
+        };
+        Some((permit, self.threads.iter().min_by_key(|thread| thread.load())?))
     }
 }
 

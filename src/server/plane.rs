@@ -68,7 +68,6 @@ impl Plane {
             .map(|listener| listener.local_addr())
             .collect::<io::Result<_>>()?;
         let (phase, watch) = watch::channel(Phase::Serving);
-        // An acceptor keeps a seat ready for whoever comes next.
         let seats = config
             .max_connections
             .clamp(1, Semaphore::MAX_PERMITS.min(u32::MAX as usize));

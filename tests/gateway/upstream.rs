@@ -342,6 +342,19 @@ async fn a_client_that_leaves_in_its_body_leaves_no_whole_request_behind() {
 }
 
 #[tokio::test]
+async fn a_client_that_stands_still_in_its_body_is_a_408_and_leaves_no_whole_request_behind() {
+    let lakefs = RawLakefs::listen().await;
+    let (plane, mut wire) = before(&lakefs).await;
+    wire.send(format!("{UPLOAD}Content-Length: 10\r\n\r\n12345")).await;
+    let mut up = lakefs.accept().await;
+    let head = up.head().await.unwrap();
+    assert_eq!(reason(&wire.answer().await), (408, "body-timeout"));
+    assert!(up.body(head, false).await.is_err());
+    drop(wire);
+    plane.rests().await;
+}
+
+#[tokio::test]
 async fn a_bad_chunk_is_the_clients_fault_and_never_a_whole_request() {
     let lakefs = RawLakefs::listen().await;
     let (plane, mut wire) = before(&lakefs).await;
