@@ -11,8 +11,9 @@ use http_body::Body as _;
 
 use crate::exchange::{Body, Client, headers};
 
-/// What a request keeps even if its `Connection` nominates it: without these it would be another request.
-static REQUEST_KEEPS: [HeaderName; 21] = [
+/// What a request keeps even if its `Connection` nominates it: without these it would be another request than the one that was judged.
+/// (Without `X-Amz-Signature` lakeFS would take for one of its API's what was judged as one of the S3 gateway's.)
+static REQUEST_KEEPS: [HeaderName; 22] = [
     header::HOST,
     header::AUTHORIZATION,
     header::COOKIE,
@@ -34,6 +35,7 @@ static REQUEST_KEEPS: [HeaderName; 21] = [
     HeaderName::from_static("x-amz-date"),
     HeaderName::from_static("x-amz-decoded-content-length"),
     HeaderName::from_static("x-amz-security-token"),
+    HeaderName::from_static("x-amz-signature"),
 ];
 
 /// What an answer keeps even if its `Connection` nominates it.
