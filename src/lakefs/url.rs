@@ -6,6 +6,9 @@
 
 use std::borrow::Cow;
 
+/// The most pairs that Go reads, empty ones included (net/url, `defaultMaxParams`).
+const MAX_PAIRS: usize = 10_000;
+
 /// The query of a request target, without the `?`.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Query<'a>(&'a str);
@@ -14,6 +17,11 @@ impl<'a> Query<'a> {
     /// A query as it stands in the target.
     pub fn new(raw: Option<&'a str>) -> Self {
         Self(raw.unwrap_or_default())
+    }
+
+    /// Whether newer versions of Go drop it whole for its length (`urlmaxqueryparams`), where older ones read it.
+    pub(super) fn is_too_long(self) -> bool {
+        self.0.bytes().filter(|byte| *byte == b'&').count() >= MAX_PAIRS
     }
 
     /// Its pairs in order. As in Go (`url.ParseQuery`), a pair that holds a `;` or a broken escape is as if it were not there, `+` is
@@ -145,6 +153,14 @@ mod tests {
         assert_eq!(pairs, ["a:1", "b:", "force:true", "x y:1 2", "a:2", ":v"]);
         assert_eq!(query.first("a").as_deref(), Some("1"));
         assert!(query.has("b") && !query.has("c") && !query.has("Force"));
+    }
+
+    #[test]
+    fn a_query_of_more_pairs_than_go_reads_is_too_long() {
+        for (separators, too_long) in [(0, false), (9_999, false), (10_000, true), (60_000, true)] {
+            let query = format!("a=b{}", "&".repeat(separators));
+            assert_eq!(Query::new(Some(&query)).is_too_long(), too_long, "{separators}");
+        }
     }
 
     /// Live: names bind plain, encoded once, or encoded twice; one needless escape anywhere switches the second decoding off.
