@@ -160,27 +160,10 @@ impl Drop for AccessLine {
     }
 }
 
-/// The target with every query value gone that signs or authenticates: a presigned URL is a credential.
+/// The target with every query value gone that signs or authenticates, or holds a URL that does: a presigned URL is a credential.
 fn redacted(target: &str) -> Cow<'_, str> {
-    const SECRET: [&str; 8] = [
-        "signature",
-        "credential",
-        "token",
-        "secret",
-        "password",
-        "code",
-        "samlresponse",
-        "awsaccesskeyid",
-    ];
     let Some((path, query)) = target.split_once('?') else {
         return Cow::Borrowed(target);
-    };
-    let is_secret = |pair: &str| {
-        let name = pair.split_once('=').map_or(pair, |(name, _)| name);
-        let name = percent_encoding::percent_decode_str(name)
-            .decode_utf8_lossy()
-            .to_ascii_lowercase();
-        SECRET.iter().any(|secret| name.contains(secret))
     };
     if !query.split('&').any(is_secret) {
         return Cow::Borrowed(target);
@@ -193,6 +176,31 @@ fn redacted(target: &str) -> Cow<'_, str> {
         })
         .collect();
     Cow::Owned(format!("{path}?{}", pairs.join("&")))
+}
+
+/// Whether a pair of a query must not be written down: by its own name, or by that of a pair inside its value.
+fn is_secret(pair: &str) -> bool {
+    const SECRET: [&str; 8] = [
+        "signature",
+        "credential",
+        "token",
+        "secret",
+        "password",
+        "code",
+        "samlresponse",
+        "awsaccesskeyid",
+    ];
+    let pair = percent_encoding::percent_decode_str(pair)
+        .decode_utf8_lossy()
+        .to_ascii_lowercase();
+    // A pair inside the value begins behind a separator: a path may well hold `country_code=`.
+    let starts = pair.match_indices(['?', '&', ';']).map(|(at, _)| at + 1);
+    std::iter::once(0).chain(starts).any(|start| {
+        let begun = pair.get(start..).unwrap_or_default();
+        let name = begun.split(['=', '?', '&', ';']).next().unwrap_or_default();
+        // (`sig` is Azure's.)
+        name == "sig" || SECRET.iter().any(|secret| name.contains(secret))
+    })
 }
 
 /// The longest beginning of at most `max` bytes that ends at a character.
@@ -209,10 +217,24 @@ mod tests {
         let target = "/b/k?X-Amz-Signature=abc&x=1&X-Amz-%53ecurity-Token=t&X-Amz-Credential=AK";
         let expected = "/b/k?X-Amz-Signature=REDACTED&x=1&X-Amz-%53ecurity-Token=REDACTED&X-Amz-Credential=REDACTED";
         assert_eq!(redacted(target), expected);
-        assert_eq!(
-            redacted("/api/v1/x?path=a%2Fb&ref=main"),
-            "/api/v1/x?path=a%2Fb&ref=main"
-        );
+        for (secret, safe) in [
+            ("/x?sig=abc&sv=1", "/x?sig=REDACTED&sv=1"),
+            ("/x?a=1;X-Amz-Signature=abc&b=2", "/x?a=REDACTED&b=2"),
+            ("/x?url=https%3A%2F%2Fs3%2Fk%3FX-Amz-Signature%3Dabc", "/x?url=REDACTED"),
+            ("/x?url=https://s3/k?sv=1%26sig=abc", "/x?url=REDACTED"),
+        ] {
+            assert_eq!(redacted(secret), safe);
+        }
+        for plain in [
+            "/api/v1/x?path=a%2Fb&ref=main",
+            "/x?path=token&prefix=code/",
+            "/x?path=design",
+            "/x?path=a%3Db",
+            "/x?path=country_code%3DUS%2Ftoken=1",
+            "/token?x",
+        ] {
+            assert_eq!(redacted(plain), plain);
+        }
     }
 
     #[test]
