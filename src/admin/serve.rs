@@ -1,5 +1,6 @@
 //! Serves HTTP/1 on a listener of either kind: few connections, one request each, short patience.
 
+use std::any::Any;
 use std::convert::Infallible;
 use std::future::poll_fn;
 use std::io;
@@ -7,18 +8,20 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use http::Request;
+use http::{Request, StatusCode};
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
-use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::service::TowerToHyperService;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
+use tower::ServiceBuilder;
+use tower_http::catch_panic::CatchPanicLayer;
 
-use super::answer::Answer;
+use super::answer::{Answer, failure};
 
 /// How much a door stands.
 #[derive(Debug, Clone, Copy)]
@@ -76,18 +79,32 @@ where
         };
         let answer = answer.clone();
         connections.spawn(async move {
-            let service = service_fn(move |request| {
-                let answer = answer(request);
-                async move { Ok::<_, Infallible>(answer.await) }
-            });
+            let service = ServiceBuilder::new()
+                .layer(CatchPanicLayer::custom(panicked))
+                .service_fn(move |request| {
+                    let answer = answer(request);
+                    async move { Ok::<_, Infallible>(answer.await) }
+                });
             let connection = http1::Builder::new()
                 .timer(TokioTimer::new())
                 .header_read_timeout(limits.header_timeout)
                 .keep_alive(false)
-                .serve_connection(TokioIo::new(stream), service);
+                .serve_connection(TokioIo::new(stream), TowerToHyperService::new(service));
             // How it went is the peer's concern.
             let _ = timeout(limits.whole, connection).await;
             drop(seat);
         });
     }
+}
+
+/// A page or command that panicked: whoever asked is told, and the connection ends well.
+#[expect(clippy::needless_pass_by_value, reason = "the layer's own signature")]
+fn panicked(panic: Box<dyn Any + Send>) -> Answer {
+    let text = panic.downcast_ref::<&str>().copied();
+    let text = text.or_else(|| panic.downcast_ref::<String>().map(String::as_str));
+    tracing::error!(target: "lakegate::admin", panic = text.unwrap_or("of no text"), "a page or command panicked");
+    failure(
+        StatusCode::INTERNAL_SERVER_ERROR,
+        "the gateway failed; its log says how",
+    )
 }

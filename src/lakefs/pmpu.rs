@@ -31,30 +31,6 @@ pub struct CopySource {
     pub range: Option<String>,
 }
 
-/// The answer of createPresignMultipartUpload, without its URLs: they are secrets.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Created {
-    /// The upload's id.
-    pub upload_id: Option<String>,
-    /// Where the object's bytes go, signed by lakeFS.
-    pub physical_address: Option<String>,
-    /// How many URLs it has.
-    pub urls: usize,
-}
-
-/// The object that a complete answers with (`ObjectStats`).
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Completed {
-    /// Its address, relative to the repository's storage namespace.
-    pub physical_address: Option<String>,
-    /// Its checksum (an ETag).
-    pub checksum: Option<String>,
-    /// Its size.
-    pub size_bytes: Option<u64>,
-    /// When it was written, in Unix seconds.
-    pub mtime: Option<i64>,
-}
-
 /// Reads the body of a complete.
 pub fn complete(body: &[u8]) -> CompleteBody {
     let mut read = CompleteBody::default();
@@ -97,37 +73,6 @@ pub fn copy_source(body: &[u8]) -> Option<CopySource> {
     read
 }
 
-/// Reads the answer of a create. It may be cut off: what came before the cut is known.
-pub fn created(answer: &[u8]) -> Created {
-    let mut read = Created::default();
-    let _ = json::fields(
-        answer,
-        &["upload_id", "physical_address", "presigned_urls"],
-        |place, value| match place {
-            0 => read.upload_id = parse(value),
-            1 => read.physical_address = parse(value),
-            _ => read.urls = json::length(value).unwrap_or(0),
-        },
-    );
-    read
-}
-
-/// Reads the answer of a complete.
-pub fn completed(answer: &[u8]) -> Completed {
-    let mut read = Completed::default();
-    let _ = json::fields(
-        answer,
-        &["physical_address", "checksum", "size_bytes", "mtime"],
-        |place, value| match place {
-            0 => read.physical_address = parse(value),
-            1 => read.checksum = parse(value),
-            2 => read.size_bytes = parse(value),
-            _ => read.mtime = parse(value),
-        },
-    );
-    read
-}
-
 fn parse<T: serde::de::DeserializeOwned>(value: &RawValue) -> Option<T> {
     serde_json::from_str(value.get()).ok()
 }
@@ -161,30 +106,5 @@ mod tests {
             copy_source(br#"{"copy_source":{"repository":"r","ref":"main","path":"p","range":"bytes=0-1"}}"#).unwrap();
         assert_eq!((source.reference, source.range), (text("main"), text("bytes=0-1")));
         assert_eq!(copy_source(br#"{"copy_source":"x"}"#), None);
-    }
-
-    #[test]
-    fn answers_give_what_the_ledger_keeps() {
-        let answer = br#"{"physical_address":"s3://lake/r/data/a,SIG","presigned_urls":["https://h/?a=1\u0026b","x"],"upload_id":"u1"}"#;
-        let whole = created(answer);
-        assert_eq!(
-            whole,
-            Created {
-                upload_id: text("u1"),
-                physical_address: text("s3://lake/r/data/a,SIG"),
-                urls: 2
-            }
-        );
-        let cut = created(&answer[..60]);
-        assert_eq!(
-            (cut.upload_id, cut.physical_address),
-            (None, text("s3://lake/r/data/a,SIG"))
-        );
-        let stats =
-            completed(br#"{"checksum":"c-2","mtime":1700000000,"physical_address":"data/a","size_bytes":5242890}"#);
-        assert_eq!(
-            (stats.size_bytes, stats.mtime, stats.checksum),
-            (Some(5_242_890), Some(1_700_000_000), text("c-2"))
-        );
     }
 }
