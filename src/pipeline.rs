@@ -60,6 +60,7 @@ pub fn build(config: &Config, state: &State) -> Pipeline {
         .layer(step(Classify::new(
             config.upstream.s3_domains.clone(),
             inspection,
+            config.mode,
             Arc::clone(&state.inspection),
         )))
         // Who sent it; the client's credential goes, the lakeFS bearer comes.
@@ -67,13 +68,14 @@ pub fn build(config: &Config, state: &State) -> Pipeline {
         // Outside guard and limit, so that a refused upload is in the ledger too.
         .layer(step(Uploads::new(Arc::clone(&state.ledger))))
         // Before limit: it is pure, and only what will be forwarded takes a token or a place in the queue.
-        .layer(step(Guard::new(&config.guard, config.mode, Arc::clone(&state.metrics))))
+        .layer(step(Guard::new(&config.guard, config.mode)))
         // The principal's share, then the turn on the branch, then a slot of the upstream.
         .layer(step(Limit::new(&config.limit, config.mode, Arc::clone(&state.limit))))
         // After limit: what it writes down must still be true when the request goes.
-        .layer(step(Record::new(state.store.clone())))
+        .layer(step(Record::new(state.store.clone(), config.mode)))
         .service(Upstream::new(
             &config.upstream,
+            config.mode,
             config.limit.max_wait.0,
             Arc::clone(&state.dialer),
             Arc::clone(&state.pools),

@@ -85,6 +85,16 @@ impl Judge {
         }
     }
 
+    /// The key of the configuration by which credentials of a kind are not taken. In `Mode::Observe` they are, all the same.
+    pub(super) fn not_taken(&self, method: &str) -> Option<&'static str> {
+        match method {
+            "basic" if !self.basic => Some("auth.basic.enabled"),
+            "oidc" if !self.oidc.enabled => Some("auth.oidc_cookie.enabled"),
+            "saml" if !self.saml.enabled => Some("auth.saml_cookie.enabled"),
+            _ => None,
+        }
+    }
+
     /// How often an address may be wrong.
     pub(super) fn rate(&self) -> Rate {
         self.rate
@@ -135,7 +145,9 @@ impl Judge {
             (Authorization::Bearer(token), Some(verifier)) => {
                 return Some(("bearer", UNNAMED, named(verifier.token(token))));
             }
-            (Authorization::Basic(key), _) if !self.basic => return Some(("basic", key, Standing::NotTaken)),
+            (Authorization::Basic(key), _) if !self.basic && self.enforced => {
+                return Some(("basic", key, Standing::NotTaken));
+            }
             (Authorization::Bearer(_), None) => None,
             (Authorization::Basic(_), _) => Some(Guess {
                 address,
@@ -162,7 +174,7 @@ impl Judge {
 
     /// A cookie that carries claims; `None` when it carries none, which lakeFS passes over too. One that cannot be read it refuses.
     fn signed(&self, name: &'static str, value: &str, config: &SignedCookieConfig) -> Option<Standing> {
-        if !config.enabled {
+        if !config.enabled && self.enforced {
             return Some(Standing::NotTaken);
         }
         // Without the secret, as lakeFS answers to one it cannot read.

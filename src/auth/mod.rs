@@ -81,6 +81,11 @@ impl Auth {
                 .judge(&presented, request.headers(), address, &self.state.proofs)
                 .await
         };
+        let not_taken = judged.as_ref().and_then(|judged| self.judge.not_taken(judged.method));
+        // Otherwise its standing says so.
+        if let Some(key) = not_taken.filter(|_| self.mode == Mode::Observe) {
+            Rejection::Unauthenticated.shadow(context, key);
+        }
         let principal = principal(context, judged.as_ref());
         context.set_principal(principal.clone());
         let passthrough = matches!(self.bearers, BearerSource::Passthrough);
@@ -121,13 +126,9 @@ impl Auth {
             }
             _ => None,
         };
-        match (refused, self.mode) {
-            (None, _) => Ok(()),
-            (Some((_, rejection)), Mode::Enforce) => Err(rejection),
-            (Some((rule, _)), Mode::Observe) => {
-                context.facts().shadow.push(rule.to_owned());
-                Ok(())
-            }
+        match refused {
+            Some((key, rejection)) if rejection.bites(self.mode, context, key) => Err(rejection),
+            _ => Ok(()),
         }
     }
 

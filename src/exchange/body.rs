@@ -1,8 +1,9 @@
 //! The body of requests and responses: streams with back-pressure, never collected, and tells whoever asked how it ended.
 //!
 //! Permits and accounting live in the body, not in the future: a permit given to [`Body::holding`] is returned when the last byte has
-//! gone or the body is dropped. What must be read of a body is read by [`Body::read_capped`], and by nothing else.
+//! gone or the body is dropped. What must be read of a body is read by a [`Reader`], and by nothing else.
 
+use std::collections::VecDeque;
 use std::pin::Pin;
 use std::task::{Context as TaskContext, Poll};
 
@@ -96,19 +97,12 @@ impl Body {
     }
 
     /// Reads the whole body if it has at most `cap` bytes. The caller bounds the time.
-    pub async fn read_capped(mut self, cap: usize) -> Result<Read, BodyError> {
-        if self.size_hint().lower() > cap as u64 {
-            return Ok(Read::TooLarge);
-        }
-        let (mut whole, mut trailers) = (BytesMut::new(), None);
-        while let Some(frame) = self.frame().await {
-            match frame?.into_data() {
-                Ok(data) if whole.len() + data.len() > cap => return Ok(Read::TooLarge),
-                Ok(data) => whole.extend_from_slice(&data),
-                Err(frame) => trailers = frame.into_trailers().ok(),
-            }
-        }
-        Ok(Read::Whole(whole.freeze(), trailers))
+    pub async fn read_capped(self, cap: usize) -> Result<Read, BodyError> {
+        let mut reader = Reader::new(self);
+        Ok(match reader.read(cap).await? {
+            Some(whole) => Read::Whole(whole, reader.trailers),
+            None => Read::TooLarge,
+        })
     }
 
     /// Calls `observer` once with the data bytes that passed and how the body ended.
@@ -192,6 +186,113 @@ impl HttpBody for Body {
             Kind::Incoming(incoming) => incoming.size_hint(),
             Kind::Boxed(boxed) | Kind::Watched(boxed) => boxed.size_hint(),
         }
+    }
+}
+
+/// Reads a body that is to be forwarded all the same. Whenever the reading is broken off, nothing is lost: [`Reader::into_body`] begins
+/// with what was read.
+#[derive(Debug)]
+pub struct Reader {
+    /// Whether its sender said how long it is: then it is framed by its length, else by chunks, as it came.
+    sized: bool,
+    read: BytesMut,
+    /// All of it, once it has been read.
+    whole: Option<Bytes>,
+    /// The piece that went beyond the cap.
+    beyond: Option<Bytes>,
+    trailers: Option<HeaderMap>,
+    rest: Body,
+}
+
+impl Reader {
+    /// Nothing read yet.
+    pub fn new(body: Body) -> Self {
+        Self {
+            sized: body.size_hint().exact().is_some(),
+            read: BytesMut::new(),
+            whole: None,
+            beyond: None,
+            trailers: None,
+            rest: body,
+        }
+    }
+
+    /// Reads all of it, unless it has more than `cap` bytes. May be dropped at any time.
+    ///
+    /// # Errors
+    /// If its sender broke it.
+    pub async fn read(&mut self, cap: usize) -> Result<Option<Bytes>, BodyError> {
+        if self.rest.size_hint().lower() > cap as u64 {
+            return Ok(None);
+        }
+        while let Some(frame) = self.rest.frame().await {
+            match frame?.into_data() {
+                Ok(data) if self.read.len() + data.len() > cap => {
+                    self.beyond = Some(data);
+                    return Ok(None);
+                }
+                Ok(data) => self.read.extend_from_slice(&data),
+                Err(frame) => self.trailers = frame.into_trailers().ok(),
+            }
+        }
+        let whole = std::mem::take(&mut self.read).freeze();
+        self.whole = Some(whole.clone());
+        Ok(Some(whole))
+    }
+
+    /// The body as it was: what was read, then what was not.
+    pub fn into_body(self) -> Body {
+        let complete = self.whole.is_some();
+        let front = self.whole.unwrap_or_else(|| self.read.freeze());
+        if complete && self.sized {
+            return front.into();
+        }
+        let data = [front, self.beyond.unwrap_or_default()];
+        let data = data.into_iter().filter(|data| !data.is_empty()).map(Frame::data);
+        let rejoined = Rejoined {
+            sized: self.sized,
+            front: data.chain(self.trailers.map(Frame::trailers)).collect(),
+            rest: if complete { Body::empty() } else { self.rest },
+        };
+        let kind = if complete { Kind::Watched } else { Kind::Boxed };
+        Body(kind(Box::pin(rejoined)))
+    }
+}
+
+/// A body whose beginning was read before.
+struct Rejoined {
+    sized: bool,
+    front: VecDeque<Frame<Bytes>>,
+    rest: Body,
+}
+
+impl HttpBody for Rejoined {
+    type Data = Bytes;
+    type Error = BodyError;
+
+    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut TaskContext<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        match self.front.pop_front() {
+            Some(frame) => Poll::Ready(Some(Ok(frame))),
+            None => Pin::new(&mut self.rest).poll_frame(cx),
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.front.is_empty() && self.rest.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        let data = self.front.iter().filter_map(Frame::data_ref);
+        let front: u64 = data.map(|data| data.len() as u64).sum();
+        let rest = self.rest.size_hint();
+        let mut hint = SizeHint::new();
+        hint.set_lower(front + rest.lower());
+        if self.sized
+            && let Some(rest) = rest.upper()
+        {
+            hint.set_upper(front + rest);
+        }
+        hint
     }
 }
 
@@ -304,6 +405,74 @@ mod tests {
         let body = Body::from(Bytes::from_static(b"12345")).holding(()).on_end(|_, _| {});
         assert!(body.is_complete() && !http_body::Body::is_end_stream(&body));
         assert!(Body::empty().holding(()).is_complete());
+    }
+
+    /// A body of pieces and trailers, with or without a length said before, that stands still before its last piece.
+    struct Pieces {
+        left: VecDeque<Frame<Bytes>>,
+        length: Option<u64>,
+        stall: Option<usize>,
+    }
+
+    impl HttpBody for Pieces {
+        type Data = Bytes;
+        type Error = BodyError;
+
+        fn poll_frame(
+            mut self: Pin<&mut Self>,
+            _: &mut TaskContext<'_>,
+        ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+            if self.stall.is_some_and(|at| self.left.len() <= at) {
+                self.stall = None;
+                return Poll::Pending;
+            }
+            let next = self.left.pop_front();
+            if let (Some(length), Some(data)) = (&mut self.length, next.as_ref().and_then(Frame::data_ref)) {
+                *length -= data.len() as u64;
+            }
+            Poll::Ready(next.map(Ok))
+        }
+
+        fn size_hint(&self) -> SizeHint {
+            self.length.map_or_else(SizeHint::new, SizeHint::with_exact)
+        }
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn however_far_it_was_read_nothing_is_lost(
+            pieces in proptest::collection::vec("[a-z]{0,5}", 0..6),
+            (sized, trailed) in proptest::prelude::any::<(bool, bool)>(),
+            (cap, stall) in (0..20_usize, proptest::option::of(0..6_usize)),
+        ) {
+            use futures_util::FutureExt as _;
+            let text = pieces.concat();
+            let mut left: VecDeque<_> = pieces.into_iter().map(|piece| Frame::data(piece.into())).collect();
+            let trailers = (trailed && !sized).then(|| HeaderMap::from_iter([(http::header::ETAG, "t".parse().unwrap())]));
+            left.extend(trailers.clone().map(Frame::trailers));
+            let length = sized.then_some(text.len() as u64);
+            let stalls = stall.is_some();
+            let mut reader = Reader::new(Body::new(Pieces { left, length, stall }));
+            let read = reader.read(cap).now_or_never().map(Result::unwrap);
+            if let Some(read) = &read {
+                assert_eq!(read.as_deref(), (text.len() <= cap).then_some(text.as_bytes()));
+            } else {
+                assert!(stalls);
+            }
+            let body = reader.into_body();
+            assert_eq!(body.size_hint().exact(), length, "it is framed as it came");
+            if matches!(read, Some(Some(_))) {
+                assert!(body.is_complete());
+            }
+            let mut again = Reader::new(body);
+            let whole = loop {
+                // Polled again after its one stall.
+                if let Some(whole) = again.read(usize::MAX).now_or_never() {
+                    break whole.unwrap().unwrap();
+                }
+            };
+            assert_eq!((&whole[..], again.trailers), (text.as_bytes(), trailers));
+        }
     }
 
     #[tokio::test]

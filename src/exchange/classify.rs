@@ -1,18 +1,19 @@
 //! The classify layer: says what a request is, and reads, with caps, what it must of a named operation's body.
 //!
-//! The decision is made from the head wherever a body cannot change it. What is read is forwarded byte for byte.
+//! The decision is made from the head wherever a body cannot change it. What is read is forwarded byte for byte, in its own framing; in
+//! `Mode::Observe` so is what could not be read, and it counts as whatever its body could make of it.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::header;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::timeout;
 
-use super::body::Read;
+use super::body::Reader;
 use super::step::{Inner, Next, Step};
 use super::{Body, Context, Rejection, Request, Response};
+use crate::config::Mode;
 use crate::lakefs::{self, Force, force};
 
 /// Caps on bodies that are read for judgement.
@@ -33,48 +34,45 @@ pub struct Inspected(pub Bytes);
 pub struct Classify {
     s3_domains: Vec<String>,
     limits: InspectionLimits,
+    mode: Mode,
     budget: Arc<Semaphore>,
 }
 
 impl Classify {
     /// `budget` has a permit for each KiB of the bodies that may be read at a time.
-    pub fn new(s3_domains: Vec<String>, limits: InspectionLimits, budget: Arc<Semaphore>) -> Self {
+    pub fn new(s3_domains: Vec<String>, limits: InspectionLimits, mode: Mode, budget: Arc<Semaphore>) -> Self {
         Self {
             s3_domains,
             limits,
+            mode,
             budget,
         }
     }
 
-    /// Reads the body and puts it back, its share of the budget held until it has been forwarded.
+    /// Reads the body and puts it back as it came, its share of the budget held until it has been forwarded.
     async fn inspect(&self, request: &mut Request) -> Result<Bytes, Rejection> {
-        let too_large = Rejection::TooLarge {
+        let too_large = || Rejection::TooLarge {
             limit: self.limits.body,
         };
         let body = std::mem::replace(request.body_mut(), Body::empty());
+        let size = http_body::Body::size_hint(&body)
+            .upper()
+            .map_or(self.limits.body, |size| usize::try_from(size).unwrap_or(usize::MAX));
+        let (mut reader, mut permit) = (Reader::new(body), None);
         let reading = async {
-            let size = http_body::Body::size_hint(&body)
-                .upper()
-                .map_or(self.limits.body, |size| usize::try_from(size).unwrap_or(usize::MAX));
             if size > self.limits.body {
-                return Err(too_large.clone());
+                return Err(too_large());
             }
-            let permit = self.reserve(size).await?;
-            match body.read_capped(self.limits.body).await {
-                Ok(Read::Whole(bytes, _)) => Ok((bytes, permit)),
-                Ok(Read::TooLarge) => Err(too_large.clone()),
+            permit = Some(self.reserve(size).await?);
+            match reader.read(self.limits.body).await {
+                Ok(Some(bytes)) => Ok(bytes),
+                Ok(None) => Err(too_large()),
                 Err(_) => Err(Rejection::BodyBroken),
             }
         };
-        let (bytes, permit) = timeout(self.limits.timeout, reading)
-            .await
-            .unwrap_or(Err(Rejection::BodyTimeout))?;
-        // Its length is known now, so hyper frames it by Content-Length; trailers of a JSON body mean nothing to lakeFS.
-        if request.headers_mut().remove(header::TRANSFER_ENCODING).is_some() {
-            request.headers_mut().remove(header::TRAILER);
-        }
-        *request.body_mut() = Body::from(bytes.clone()).holding(permit);
-        Ok(bytes)
+        let read = timeout(self.limits.timeout, reading).await;
+        *request.body_mut() = reader.into_body().holding(permit);
+        read.unwrap_or(Err(Rejection::InspectionTimeout))
     }
 
     async fn reserve(&self, size: usize) -> Result<OwnedSemaphorePermit, Rejection> {
@@ -90,14 +88,18 @@ impl Step for Classify {
     async fn call<S: Inner>(&self, request: Request, next: Next<S>) -> Response {
         let context = Context::of(&request);
         let method = request.method().clone();
+        context.set_xml_type(lakefs::reply::xml_type(request.headers()));
         let (head, body) = request.into_parts();
-        let mut classified = match lakefs::classify(&head, &self.s3_domains) {
-            Ok(classified) => classified,
-            Err(malformed) => return Rejection::AmbiguousTarget(malformed.what).respond(&context, &method),
+        let (mut classified, mut refused) = match lakefs::classify(&head, &self.s3_domains) {
+            Ok(classified) => (classified, None),
+            Err(malformed) => {
+                let rejection = Rejection::AmbiguousTarget(malformed.what);
+                let bites = rejection.bites(self.mode, &context, "ambiguous-target");
+                (*malformed.classified, bites.then_some(rejection))
+            }
         };
         let mut request = Request::from_parts(head, body);
-        let mut refused = None;
-        if classified.operation.spec().inspected {
+        if refused.is_none() && classified.operation.spec().inspected {
             match self.inspect(&mut request).await {
                 Ok(bytes) => {
                     if classified.force == Force::InBody {
@@ -105,7 +107,14 @@ impl Step for Classify {
                     }
                     request.extensions_mut().insert(Inspected(bytes));
                 }
-                Err(rejection) => refused = Some(rejection),
+                Err(rejection) => {
+                    let by = match rejection {
+                        Rejection::TooLarge { .. } => "server.inspected_body",
+                        _ => "server.inspected_timeout",
+                    };
+                    let bites = rejection.bites(self.mode, &context, by);
+                    refused = bites.then_some(rejection);
+                }
             }
         }
         context.set_classified(classified);

@@ -64,8 +64,10 @@ pub struct Facts {
     pub reason: Option<&'static str>,
     /// The rule that decided.
     pub rule: Option<String>,
-    /// Rules and limits in shadow mode that would have refused.
+    /// What in shadow or observe mode would have refused it, or made it wait.
     pub shadow: Vec<String>,
+    /// The reason codes of the refusals among these.
+    pub shadow_refusals: Vec<&'static str>,
     /// How long it waited for its turn, in all.
     pub queued: Duration,
     /// lakeFS's status.
@@ -85,6 +87,7 @@ struct Inner {
     client: Client,
     classified: OnceLock<Classified>,
     principal: OnceLock<Principal>,
+    xml_type: OnceLock<&'static str>,
     facts: Mutex<Facts>,
 }
 
@@ -101,6 +104,7 @@ impl Context {
             client,
             classified: OnceLock::new(),
             principal: OnceLock::new(),
+            xml_type: OnceLock::new(),
             facts: Mutex::new(Facts::default()),
         }))
     }
@@ -141,6 +145,16 @@ impl Context {
     /// Sets what it is. The first word counts.
     pub fn set_classified(&self, classified: Classified) {
         let _ = self.0.classified.set(classified);
+    }
+
+    /// The media type of an error that the gateway answers in XML; set by classify.
+    pub(super) fn xml_type(&self) -> Option<&'static str> {
+        self.0.xml_type.get().copied()
+    }
+
+    /// Sets the media type of errors in XML. The first word counts.
+    pub(super) fn set_xml_type(&self, xml_type: &'static str) {
+        let _ = self.0.xml_type.set(xml_type);
     }
 
     /// Whom it acts for; set by auth.

@@ -9,6 +9,7 @@ use http::header::{self, HeaderValue};
 use http::{Method, StatusCode};
 
 use super::{Context, Response, headers};
+use crate::config::Mode;
 use crate::lakefs::{Protocol, reply};
 
 /// Why the gateway does not forward a request.
@@ -46,8 +47,12 @@ pub enum Rejection {
         /// The cap in bytes.
         limit: usize,
     },
-    /// The client stopped sending in the middle of a body that must be read, or took too long.
+    /// A body that must be read did not arrive in the time that it has for that.
+    InspectionTimeout,
+    /// The client stopped sending in the middle of a body.
     BodyTimeout,
+    /// A body in AWS's chunks on a request that goes up without its signature: lakeFS would store the chunks' framing as the object.
+    ChunkedUnsigned,
     /// The client's body was broken.
     BodyBroken,
     /// The principal is over its own share, and waiting did not help.
@@ -77,6 +82,53 @@ pub enum Rejection {
 }
 
 impl Rejection {
+    /// Whether it is the gateway's own policy: what lakeFS itself would have taken. The others are errors, of the client, of lakeFS or of
+    /// the gateway, that no mode can make good.
+    pub fn is_policy(&self) -> bool {
+        match self {
+            Self::AmbiguousTarget(_)
+            | Self::Guarded { .. }
+            | Self::Closed(_)
+            | Self::TooLarge { .. }
+            | Self::InspectionTimeout
+            | Self::ChunkedUnsigned
+            | Self::OverShare { .. }
+            | Self::Busy { .. }
+            | Self::CannotRecord(_) => true,
+            Self::BadRequest(_)
+            // Without a credential that somebody knows there is nobody to act for.
+            | Self::Unauthenticated
+            | Self::MethodRefused
+            | Self::HeadTooLarge
+            | Self::HeadTimeout
+            | Self::CodingUnknown
+            | Self::VersionUnknown
+            | Self::ExpectationUnknown
+            | Self::BodyTimeout
+            | Self::BodyBroken
+            | Self::UpstreamDown(_)
+            | Self::UpstreamBroken(_)
+            | Self::UpstreamTimeout
+            | Self::Internal => false,
+        }
+    }
+
+    /// Whether it is answered in this mode. If not, what would have refused (`by`, a rule or a key of the configuration) is written down.
+    pub fn bites(&self, mode: Mode, context: &Context, by: &str) -> bool {
+        if mode == Mode::Enforce || !self.is_policy() {
+            return true;
+        }
+        self.shadow(context, by);
+        false
+    }
+
+    /// Writes down, for the access line and the metrics, that it would have been answered.
+    pub fn shadow(&self, context: &Context, by: &str) {
+        let mut facts = context.facts();
+        facts.shadow.push(by.to_owned());
+        facts.shadow_refusals.push(self.reason());
+    }
+
     /// The status it is answered with.
     pub fn status(&self) -> StatusCode {
         match self {
@@ -90,7 +142,8 @@ impl Rejection {
             Self::VersionUnknown => StatusCode::HTTP_VERSION_NOT_SUPPORTED,
             Self::ExpectationUnknown => StatusCode::EXPECTATION_FAILED,
             Self::TooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
-            Self::BodyTimeout => StatusCode::REQUEST_TIMEOUT,
+            Self::InspectionTimeout | Self::BodyTimeout => StatusCode::REQUEST_TIMEOUT,
+            Self::ChunkedUnsigned => StatusCode::NOT_IMPLEMENTED,
             Self::OverShare { status, .. } => *status,
             Self::Busy { .. } | Self::CannotRecord(_) => StatusCode::SERVICE_UNAVAILABLE,
             Self::UpstreamDown(_) | Self::UpstreamBroken(_) => StatusCode::BAD_GATEWAY,
@@ -114,7 +167,8 @@ impl Rejection {
             Self::VersionUnknown => "version-unknown",
             Self::ExpectationUnknown => "expectation-unknown",
             Self::TooLarge { .. } => "body-too-large",
-            Self::BodyTimeout => "body-timeout",
+            Self::InspectionTimeout | Self::BodyTimeout => "body-timeout",
+            Self::ChunkedUnsigned => "chunked-unsigned",
             Self::BodyBroken => "body-broken",
             Self::OverShare { .. } => "over-share",
             Self::Busy { reason, .. } => reason,
@@ -140,7 +194,12 @@ impl Rejection {
             Self::VersionUnknown => "the gateway speaks HTTP/1.1".to_owned(),
             Self::ExpectationUnknown => "the only expectation is `100-continue`".to_owned(),
             Self::TooLarge { limit } => format!("the body of this operation may have at most {limit} bytes"),
-            Self::BodyTimeout => "the request body did not arrive in time".to_owned(),
+            Self::InspectionTimeout | Self::BodyTimeout => "the request body did not arrive in time".to_owned(),
+            Self::ChunkedUnsigned => {
+                "lakeFS decodes an aws-chunked body only for a request that keeps its own AWS signature, and would store the chunks' \
+                 framing as the object: send the body plain, or sign the request with a lakeFS key pair"
+                    .to_owned()
+            }
             Self::BodyBroken => "the request body was cut short or malformed".to_owned(),
             Self::OverShare { .. } => "over your share of requests: wait and try again".to_owned(),
             Self::Busy {
@@ -192,7 +251,11 @@ impl Rejection {
             Protocol::Rest | Protocol::Web => reply::rest_error(self.status(), &self.message()),
             // As lakeFS does: whom it does not know it answers before it looks at the request's face.
             Protocol::S3 if *self == Self::Unauthenticated => reply::rest_error(self.status(), &self.message()),
-            Protocol::S3 => reply::s3_error(self.status(), self.s3_code(), &self.message(), resource, &id),
+            Protocol::S3 => {
+                let xml_type = context.xml_type().unwrap_or("application/xml");
+                let (status, code) = self.s3_status_and_code();
+                reply::s3_error(xml_type, status, code, &self.message(), resource, &id)
+            }
         }
         .map(super::Body::from);
         if *method == Method::HEAD {
@@ -213,7 +276,16 @@ impl Rejection {
         response
     }
 
-    /// S3's own code for it (the AWS SDKs retry `SlowDown`).
+    /// S3's own code for it, and the status that goes with the code: the AWS SDKs retry 503 `SlowDown`, and never a 429.
+    fn s3_status_and_code(&self) -> (StatusCode, &'static str) {
+        let code = self.s3_code();
+        let status = match code {
+            "SlowDown" => StatusCode::SERVICE_UNAVAILABLE,
+            _ => self.status(),
+        };
+        (status, code)
+    }
+
     fn s3_code(&self) -> &'static str {
         match self {
             Self::BadRequest(_)
@@ -226,10 +298,120 @@ impl Rejection {
             | Self::ExpectationUnknown => "InvalidRequest",
             Self::Unauthenticated | Self::Guarded { .. } | Self::Closed(_) => "AccessDenied",
             Self::TooLarge { .. } => "EntityTooLarge",
-            Self::BodyTimeout => "RequestTimeout",
+            Self::InspectionTimeout | Self::BodyTimeout => "RequestTimeout",
+            Self::ChunkedUnsigned => "NotImplemented",
             Self::BodyBroken => "IncompleteBody",
             Self::OverShare { .. } | Self::Busy { .. } | Self::CannotRecord(_) => "SlowDown",
             Self::UpstreamDown(_) | Self::UpstreamBroken(_) | Self::UpstreamTimeout | Self::Internal => "InternalError",
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::SocketAddr;
+
+    use super::*;
+    use crate::exchange::Client;
+    use crate::lakefs;
+
+    fn context() -> Context {
+        let peer = SocketAddr::from(([127, 0, 0, 1], 9));
+        Context::new(Client {
+            address: peer.ip(),
+            peer,
+            secure: false,
+        })
+    }
+
+    /// One of each, whether it is policy, and its status on the API and on S3.
+    fn all() -> Vec<(Rejection, bool, u16, u16)> {
+        let (text, wait) = (|| "x".to_owned(), Duration::from_millis(1500));
+        let guarded = Rejection::Guarded {
+            rule: text(),
+            message: text(),
+        };
+        let over_share = |status| Rejection::OverShare {
+            retry_after: wait,
+            status,
+        };
+        let busy = |reason| Rejection::Busy {
+            reason,
+            retry_after: wait,
+        };
+        vec![
+            (Rejection::BadRequest(text()), false, 400, 400),
+            (Rejection::AmbiguousTarget(text()), true, 400, 400),
+            (Rejection::Unauthenticated, false, 401, 401),
+            (guarded, true, 403, 403),
+            (Rejection::Closed("x"), true, 403, 403),
+            (Rejection::MethodRefused, false, 405, 405),
+            (Rejection::HeadTooLarge, false, 431, 431),
+            (Rejection::HeadTimeout, false, 408, 408),
+            (Rejection::CodingUnknown, false, 501, 501),
+            (Rejection::VersionUnknown, false, 505, 505),
+            (Rejection::ExpectationUnknown, false, 417, 417),
+            (Rejection::TooLarge { limit: 1 }, true, 413, 413),
+            (Rejection::InspectionTimeout, true, 408, 408),
+            (Rejection::BodyTimeout, false, 408, 408),
+            (Rejection::BodyBroken, false, 400, 400),
+            (Rejection::ChunkedUnsigned, true, 501, 501),
+            (over_share(StatusCode::TOO_MANY_REQUESTS), true, 429, 503),
+            (over_share(StatusCode::from_u16(420).unwrap()), true, 420, 503),
+            (busy("branch-busy"), true, 503, 503),
+            (busy("upstream-busy"), true, 503, 503),
+            (Rejection::UpstreamDown(text()), false, 502, 502),
+            (Rejection::UpstreamBroken(text()), false, 502, 502),
+            (Rejection::UpstreamTimeout, false, 504, 504),
+            (Rejection::CannotRecord(text()), true, 503, 503),
+            (Rejection::Internal, false, 500, 500),
+        ]
+    }
+
+    #[test]
+    fn observing_answers_every_error_and_no_policy() {
+        for (rejection, policy, ..) in all() {
+            let observed = context();
+            assert!(rejection.bites(Mode::Enforce, &context(), "key"), "{rejection:?}");
+            assert_eq!(
+                rejection.bites(Mode::Observe, &observed, "key"),
+                !policy,
+                "{rejection:?}"
+            );
+            let facts = observed.facts();
+            let noted = (&*facts.shadow, &*facts.shadow_refusals);
+            let count = usize::from(policy);
+            let expected = (&["key".to_owned()][..count], &[rejection.reason()][..count]);
+            assert_eq!(noted, expected, "{rejection:?}");
+        }
+    }
+
+    #[test]
+    fn each_face_of_lakefs_is_answered_in_its_own_form() {
+        for (rejection, _, on_api, on_s3) in all() {
+            for (target, status) in [
+                ("/api/v1/repositories", on_api),
+                ("/r/main/a?X-Amz-Credential=a", on_s3),
+            ] {
+                let context = context();
+                let (head, ()) = http::Request::get(target).body(()).unwrap().into_parts();
+                context.set_classified(lakefs::classify(&head, &[]).unwrap());
+                context.set_xml_type("text/xml");
+                let answer = rejection.respond(&context, &Method::GET);
+                assert_eq!(answer.status(), status, "{rejection:?} of {target}");
+                let xml = target.starts_with("/r/") && rejection != Rejection::Unauthenticated;
+                let media_type = if xml { "text/xml" } else { "application/json" };
+                assert_eq!(
+                    answer.headers()["content-type"],
+                    media_type,
+                    "{rejection:?} of {target}"
+                );
+                assert_eq!(answer.headers()[headers::REASON], rejection.reason());
+                let retry = answer.headers().get(header::RETRY_AFTER).is_some();
+                assert_eq!(retry, rejection.retry_after().is_some(), "{rejection:?}");
+                let to_head = rejection.respond(&context, &Method::HEAD);
+                assert!(http_body::Body::is_end_stream(to_head.body()), "{rejection:?}");
+            }
         }
     }
 }

@@ -12,13 +12,9 @@ mod pattern;
 #[cfg(test)]
 mod tests;
 
-use std::sync::Arc;
-
 use crate::config::{GuardConfig, Mode};
 use crate::exchange::step::Inner;
 use crate::exchange::{Context, Next, Rejection, Request, Response, Step};
-use crate::observe::Metrics;
-use crate::observe::metrics::RefusalLabels;
 
 pub use decide::{Asked, Decision, Opinion, Refusal, decide, opinions};
 pub use member::{Member, Place};
@@ -29,28 +25,15 @@ pub use rule::{Rule, Rules};
 pub struct Guard {
     rules: Rules,
     mode: Mode,
-    metrics: Arc<Metrics>,
 }
 
 impl Guard {
     /// Compiles the rules; in `Mode::Observe` all of them are in shadow.
-    pub fn new(config: &GuardConfig, mode: Mode, metrics: Arc<Metrics>) -> Self {
+    pub fn new(config: &GuardConfig, mode: Mode) -> Self {
         Self {
             rules: Rules::new(config),
             mode,
-            metrics,
         }
-    }
-
-    /// Writes down what a rule in shadow would have refused.
-    fn note_shadow(&self, refusal: &Refusal<'_>, context: &Context) {
-        log(refusal, context, "shadow");
-        context.facts().shadow.push(refusal.rule.name().to_owned());
-        let labels = RefusalLabels {
-            reason: "guarded",
-            mode: "shadow",
-        };
-        self.metrics.refusals.get_or_create(&labels).inc();
     }
 }
 
@@ -72,17 +55,21 @@ impl Step for Guard {
             decision.shadow.push(refusal);
         }
         for refusal in &decision.shadow {
-            self.note_shadow(refusal, &context);
+            log(refusal, &context, "shadow");
+            rejection(refusal).shadow(&context, refusal.rule.name());
         }
         if let Some(refusal) = decision.denied {
             log(&refusal, &context, "refused");
-            let rejection = Rejection::Guarded {
-                rule: refusal.rule.name().to_owned(),
-                message: refusal.to_string(),
-            };
-            return rejection.respond(&context, request.method());
+            return rejection(&refusal).respond(&context, request.method());
         }
         next.run(request).await
+    }
+}
+
+fn rejection(refusal: &Refusal<'_>) -> Rejection {
+    Rejection::Guarded {
+        rule: refusal.rule.name().to_owned(),
+        message: refusal.to_string(),
     }
 }
 

@@ -89,13 +89,13 @@ impl Classified {
 pub struct Malformed {
     /// What is wrong, for the client.
     pub what: String,
+    /// What it is in one of its readings.
+    pub classified: Box<Classified>,
 }
 
-impl Malformed {
-    pub(super) fn encoded(what: &str, text: &str) -> Self {
-        let what = format!("the {what} must be written as it is, without encoding: {text:?} has two readings");
-        Self { what }
-    }
+/// What is wrong with an encoded name.
+pub(super) fn encoded(what: &str, text: &str) -> String {
+    format!("the {what} must be written as it is, without encoding: {text:?} has two readings")
 }
 
 /// Says what a request is. `s3_domains` are lakeFS's `gateways.s3.domain_name`.
@@ -107,19 +107,22 @@ impl Malformed {
 pub fn classify(head: &Parts, s3_domains: &[String]) -> Result<Classified, Malformed> {
     let (method, path) = (head.method.as_str(), head.uri.path());
     let query = Query::new(head.uri.query());
-    if query.is_too_long() {
-        let what = "the query has more parameters than lakeFS reads".to_owned();
-        return Err(Malformed { what });
-    }
     let host = host(head);
-    if s3::is_addressed(host, query, &head.headers, s3_domains) {
-        return s3::classify(method, host, path, query, &head.headers, s3_domains);
+    let in_api = path.strip_prefix(rest::BASE);
+    let classified = if s3::is_addressed(host, query, &head.headers, s3_domains) {
+        s3::classify(method, host, path, query, &head.headers, s3_domains)?
+    } else if in_api.is_some_and(|below| below.is_empty() || below.starts_with('/')) {
+        rest::classify(method, path, query)?
+    } else {
+        web::classify(path)
+    };
+    if query.is_too_long() {
+        return Err(Malformed {
+            what: "the query has more parameters than lakeFS reads".to_owned(),
+            classified: Box::new(classified),
+        });
     }
-    match path.strip_prefix(rest::BASE) {
-        Some("") => rest::classify(method, path, query),
-        Some(below) if below.starts_with('/') => rest::classify(method, path, query),
-        _ => Ok(web::classify(path)),
-    }
+    Ok(classified)
 }
 
 /// The host as Go's `Request.Host` has it: that of an absolute target beats the header.

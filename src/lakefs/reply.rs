@@ -1,6 +1,6 @@
 //! Error answers as lakeFS words them: JSON on the API (pkg/httputil/writers.go), XML on the S3 gateway (pkg/gateway/errors). Pure.
 
-use http::{Response, StatusCode, header};
+use http::{HeaderMap, Response, StatusCode, header};
 
 use super::classify::Target;
 
@@ -24,8 +24,28 @@ pub fn rest_error(status: StatusCode, message: &str) -> Response<String> {
     response
 }
 
-/// An S3 error, with S3's code (pkg/gateway/errors/errors.go:36-46).
+/// The media type of an S3 error by the request's `Accept` (`setDefaultContentType`, pkg/gateway/handler.go): exact names only, and Go's
+/// own guess where none fits.
+pub fn xml_type(request: &HeaderMap) -> &'static str {
+    let accept = request.get_all(header::ACCEPT);
+    if accept.iter().next().is_none() {
+        return "application/xml";
+    }
+    ["application/xml", "text/xml"]
+        .into_iter()
+        .find(|supported| {
+            let named = |value: &header::HeaderValue| {
+                let mut types = value.as_bytes().split(|byte| *byte == b',');
+                types.any(|name| name.trim_ascii() == supported.as_bytes())
+            };
+            accept.iter().any(named)
+        })
+        .unwrap_or("text/xml; charset=utf-8")
+}
+
+/// An S3 error, with S3's code (pkg/gateway/errors/errors.go:36-46), as [`xml_type`] says.
 pub fn s3_error(
+    xml_type: &'static str,
     status: StatusCode,
     code: &str,
     message: &str,
@@ -56,10 +76,8 @@ pub fn s3_error(
     body += &format!("<RequestId>{}</RequestId><HostId></HostId></Error>", escape(request_id));
     let mut response = Response::new(body);
     *response.status_mut() = status;
-    response.headers_mut().insert(
-        header::CONTENT_TYPE,
-        header::HeaderValue::from_static("application/xml"),
-    );
+    let content_type = header::HeaderValue::from_static(xml_type);
+    response.headers_mut().insert(header::CONTENT_TYPE, content_type);
     response
 }
 
@@ -92,6 +110,24 @@ mod tests {
         assert_eq!(response.headers()[header::CONTENT_TYPE], "application/json");
     }
 
+    /// Live, section 9.
+    #[test]
+    fn accept_decides_the_media_type_of_an_s3_error() {
+        let chosen = |lines: &[&'static str]| {
+            let lines = lines
+                .iter()
+                .map(|line| (header::ACCEPT, header::HeaderValue::from_static(line)));
+            xml_type(&lines.collect())
+        };
+        assert_eq!(chosen(&[]), "application/xml");
+        assert_eq!(chosen(&["application/xml"]), "application/xml");
+        assert_eq!(chosen(&["text/html, text/xml"]), "text/xml");
+        assert_eq!(chosen(&["text/xml", "application/xml"]), "application/xml");
+        for other in ["*/*", "application/json", "application/xml;q=0.9", ""] {
+            assert_eq!(chosen(&[other]), "text/xml; charset=utf-8", "{other}");
+        }
+    }
+
     #[test]
     fn s3_errors_are_well_formed_whatever_the_key() {
         let target = Target {
@@ -100,7 +136,14 @@ mod tests {
             reference: Some("main".into()),
             path: Some("a<&\u{1}>".into()),
         };
-        let response = s3_error(StatusCode::FORBIDDEN, "AccessDenied", "no", Some(&target), "id");
+        let response = s3_error(
+            "text/xml",
+            StatusCode::FORBIDDEN,
+            "AccessDenied",
+            "no",
+            Some(&target),
+            "id",
+        );
         assert!(
             response
                 .body()

@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use super::classify::{Classified, Force, Malformed, Protocol, Role, Target};
+use super::classify::{self, Classified, Force, Malformed, Protocol, Role, Target};
 use super::operation::{ForceIn, Operation};
 use super::route::{self, MAX_SEGMENTS, Parameter};
 use super::url::{self, Query};
@@ -27,9 +27,9 @@ pub(super) fn classify(method: &str, path: &str, query: Query<'_>) -> Result<Cla
         ..Seen::default()
     };
     for (at, parameter) in &route.parameters {
-        seen.take(*parameter, buffer.get(*at).copied().unwrap_or_default())?;
+        seen.take(*parameter, buffer.get(*at).copied().unwrap_or_default());
     }
-    Ok(seen.into_classified(route.operation, query))
+    seen.into_classified(route.operation, query)
 }
 
 /// An operation that the table lacks: its repository and branch are those of the paths that lakeFS uses.
@@ -42,14 +42,14 @@ fn unknown(method: &str, canonical: bool, segments: &[&str]) -> Result<Classifie
     if let ["repositories", repository, rest @ ..] = segments
         && !repository.is_empty()
     {
-        seen.take(Parameter::Repository, repository)?;
+        seen.take(Parameter::Repository, repository);
         if let ["branches", branch, ..] = rest
             && !branch.is_empty()
         {
-            seen.take(Parameter::Branch, branch)?;
+            seen.take(Parameter::Branch, branch);
         }
     }
-    Ok(seen.into_classified(Operation::UnknownApi, Query::default()))
+    seen.into_classified(Operation::UnknownApi, Query::default())
 }
 
 /// The segments after the first slash; nothing if there are more than any template has. The buffer then holds the first ones.
@@ -67,6 +67,8 @@ fn split<'a, 'b>(below: &'a str, buffer: &'b mut [&'a str; MAX_SEGMENTS]) -> Opt
 struct Seen<'a> {
     mutates: bool,
     canonical: bool,
+    /// What is wrong with a name.
+    malformed: Option<String>,
     repository: Option<Cow<'a, str>>,
     subject: Option<Cow<'a, str>>,
     source: Option<Cow<'a, str>>,
@@ -75,25 +77,24 @@ struct Seen<'a> {
 }
 
 impl<'a> Seen<'a> {
-    fn take(&mut self, parameter: Parameter, segment: &'a str) -> Result<(), Malformed> {
+    fn take(&mut self, parameter: Parameter, segment: &'a str) {
         match parameter {
-            Parameter::Repository => self.repository = Some(self.name(segment, "repository")?),
-            Parameter::Branch => self.subject = Some(self.name(segment, "branch")?),
+            Parameter::Repository => self.repository = Some(self.name(segment, "repository")),
+            Parameter::Branch => self.subject = Some(self.name(segment, "branch")),
             Parameter::Reference => self.subject = Some(self.bound(segment)),
             Parameter::Source => self.source = Some(self.bound(segment)),
             Parameter::UploadId => self.upload_id = Some(self.bound(segment).into_owned()),
             Parameter::PartNumber => self.part_number = self.bound(segment).parse().ok(),
         }
-        Ok(())
     }
 
     /// A repository or branch. Where one is changed an encoding is refused: no name that lakeFS's patterns allow needs it
     /// (`^[a-z0-9][a-z0-9-]{2,62}$` and `^\w[-\w]*$`), and it has two readings. Other invalid names are lakeFS's own to refuse.
-    fn name(&self, segment: &'a str, what: &str) -> Result<Cow<'a, str>, Malformed> {
+    fn name(&mut self, segment: &'a str, what: &str) -> Cow<'a, str> {
         if self.mutates && segment.contains(['%', '+']) {
-            return Err(Malformed::encoded(what, segment));
+            self.malformed.get_or_insert_with(|| classify::encoded(what, segment));
         }
-        Ok(self.bound(segment))
+        self.bound(segment)
     }
 
     /// What lakeFS binds; the raw text where it answers 400 for it.
@@ -101,7 +102,7 @@ impl<'a> Seen<'a> {
         url::bind(segment, self.canonical).unwrap_or(Cow::Borrowed(segment))
     }
 
-    fn into_classified(self, operation: Operation, query: Query<'_>) -> Classified {
+    fn into_classified(self, operation: Operation, query: Query<'_>) -> Result<Classified, Malformed> {
         let repository = self.repository.map(Cow::into_owned);
         let target = |role, reference: Option<Cow<'_, str>>, path: Option<Cow<'_, str>>| {
             Some(Target {
@@ -121,7 +122,7 @@ impl<'a> Seen<'a> {
         if source.is_some() {
             targets.extend(target(Role::Source, source, None));
         }
-        Classified {
+        let classified = Classified {
             protocol: Protocol::Rest,
             operation,
             targets,
@@ -134,6 +135,13 @@ impl<'a> Seen<'a> {
                 .then(|| query.first("source_metarange").map(Cow::into_owned))
                 .flatten(),
             force: force(operation, query),
+        };
+        match self.malformed {
+            None => Ok(classified),
+            Some(what) => Err(Malformed {
+                what,
+                classified: Box::new(classified),
+            }),
         }
     }
 }

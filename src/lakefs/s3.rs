@@ -5,7 +5,7 @@
 use http::HeaderMap;
 use http::header::{AUTHORIZATION, HeaderName};
 
-use super::classify::{Classified, Force, Malformed, Protocol, Role, Target};
+use super::classify::{self, Classified, Force, Malformed, Protocol, Role, Target};
 use super::operation::Operation;
 use super::url::{self, Query};
 
@@ -45,11 +45,9 @@ pub(super) fn classify(
     headers: &HeaderMap,
     domains: &[String],
 ) -> Result<Classified, Malformed> {
-    let decoded = match url::unescape_path(path) {
-        Some(decoded) => decoded,
-        None if matches!(method, "GET" | "HEAD") => path.into(),
-        None => return Err(Malformed::encoded("path", path)),
-    };
+    let unescaped = url::unescape_path(path);
+    let broken = unescaped.is_none() && !matches!(method, "GET" | "HEAD");
+    let decoded = unescaped.unwrap_or_else(|| path.into());
     let place = Place::of(host, &decoded, domains);
     let copied = headers.get(COPY_SOURCE).filter(|value| !value.is_empty());
     let operation = place.operation(method, query, copied.is_some());
@@ -60,7 +58,7 @@ pub(super) fn classify(
     let source = copied.filter(|_| matches!(operation, Operation::S3CopyObject | Operation::S3UploadPartCopy));
     let source = source.and_then(|value| copy_source(&String::from_utf8_lossy(value.as_bytes())));
     let parameter = |name| place.is_object().then(|| query.first(name)).flatten();
-    Ok(Classified {
+    let classified = Classified {
         protocol: Protocol::S3,
         operation,
         targets: subject.into_iter().chain(source).collect(),
@@ -69,7 +67,14 @@ pub(super) fn classify(
         parts: None,
         source_metarange: None,
         force: Force::No,
-    })
+    };
+    if broken {
+        return Err(Malformed {
+            what: classify::encoded("path", path),
+            classified: Box::new(classified),
+        });
+    }
+    Ok(classified)
 }
 
 /// What host and path name, as `ParseRequestParts` (pkg/gateway/middleware.go) reads them: empty where absent.

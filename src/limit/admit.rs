@@ -11,7 +11,7 @@ use super::queue::Patience;
 use super::slot::Slot;
 use super::turn::Turn;
 use crate::exchange::{Context, Rejection, Response};
-use crate::observe::metrics::{ReasonLabels, RefusalLabels};
+use crate::observe::metrics::ReasonLabels;
 
 const OVER_SHARE: &str = "over-share";
 const BRANCH_BUSY: &str = "branch-busy";
@@ -95,11 +95,7 @@ impl Limit {
         if let Err(wait) = share.bucket(plan.class, plan.rate).take_now(plan.rate) {
             if wait > self.config.max_wait.0 {
                 self.note(context, OVER_SHARE, "would have been refused");
-                let labels = RefusalLabels {
-                    reason: OVER_SHARE,
-                    mode: "shadow",
-                };
-                state.metrics.refusals.get_or_create(&labels).inc();
+                context.facts().shadow_refusals.push(OVER_SHARE);
             } else {
                 self.note(
                     context,

@@ -87,13 +87,14 @@ impl AccessLine {
             status: self.status,
         };
         self.metrics.requests.get_or_create(&labels).inc();
-        let reason = self.context.facts().reason;
-        if let Some(reason) = reason {
-            let mode = "enforce";
-            self.metrics
-                .refusals
-                .get_or_create(&RefusalLabels { reason, mode })
-                .inc();
+        let (reason, shadow) = {
+            let mut facts = self.context.facts();
+            (facts.reason, std::mem::take(&mut facts.shadow_refusals))
+        };
+        let enforced = reason.map(|reason| (reason, "enforce"));
+        for (reason, mode) in shadow.into_iter().map(|reason| (reason, "shadow")).chain(enforced) {
+            let labels = RefusalLabels { reason, mode };
+            self.metrics.refusals.get_or_create(&labels).inc();
         }
         self.metrics
             .request_seconds

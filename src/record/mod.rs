@@ -5,6 +5,7 @@
 //! trace. It is also the place that hands the answer to whoever asked for it ([`Afterwards`]): below limit, mutations outlive their
 //! clients.
 
+use crate::config::Mode;
 use crate::exchange::step::{Inner, Next, Step};
 use crate::exchange::{Afterwards, Context, Rejection, Request, Response};
 use crate::store::{Store, StoreError, UploadIntent};
@@ -13,22 +14,26 @@ use crate::store::{Store, StoreError, UploadIntent};
 #[derive(Debug)]
 pub struct Record {
     store: Store,
+    mode: Mode,
 }
 
 impl Record {
-    /// Records into `store`.
-    pub fn new(store: Store) -> Self {
-        Self { store }
+    /// Records into `store`; in `Mode::Observe` what cannot be recorded goes all the same.
+    pub fn new(store: Store, mode: Mode) -> Self {
+        Self { store, mode }
     }
 
     async fn record<S: Inner>(&self, mut request: Request, next: Next<S>) -> Response {
         let Some(UploadIntent(upload)) = request.extensions_mut().remove() else {
             return next.run(request).await;
         };
-        match self.store.put_upload(upload).await {
-            Ok(()) => next.run(request).await,
-            Err(error) => cannot(&error).respond(&Context::of(&request), request.method()),
+        if let Err(error) = self.store.put_upload(upload).await {
+            let (context, rejection) = (Context::of(&request), cannot(&error));
+            if rejection.bites(self.mode, &context, "cannot-record") {
+                return rejection.respond(&context, request.method());
+            }
         }
+        next.run(request).await
     }
 }
 
@@ -73,6 +78,10 @@ mod tests {
 
     /// Sends a request through, to an upstream that answers with the number of records that it finds on disk.
     async fn send(store: &Store, request: Request) -> Response {
+        send_in(Mode::Enforce, store, request).await
+    }
+
+    async fn send_in(mode: Mode, store: &Store, request: Request) -> Response {
         let seen_by_upstream = store.clone();
         let upstream = service_fn(move |_: Request| {
             let store = seen_by_upstream.clone();
@@ -81,7 +90,7 @@ mod tests {
                 Ok::<_, Infallible>(Response::new(records.len().to_string().into()))
             }
         });
-        let mut stack = step(Record::new(store.clone())).layer(upstream);
+        let mut stack = step(Record::new(store.clone(), mode)).layer(upstream);
         stack.call(request).await.unwrap()
     }
 
@@ -124,5 +133,13 @@ mod tests {
         assert!(!text(response).await.contains("space"), "causes are for the log");
         set(&full, false);
         assert_eq!(text(send(&store, create()).await).await, "1");
+    }
+
+    #[tokio::test]
+    async fn observing_it_goes_all_the_same() {
+        let (store, full) = Store::with_a_disk();
+        full.store(true, Ordering::Relaxed);
+        let observed = send_in(Mode::Observe, &store, create()).await;
+        assert_eq!(text(observed).await, "0", "and nothing was written");
     }
 }

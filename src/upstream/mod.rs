@@ -23,7 +23,7 @@ use hyper_util::rt::TokioIo;
 use tokio::time::{Instant, sleep, timeout};
 use tower::Service;
 
-use crate::config::UpstreamConfig;
+use crate::config::{Mode, UpstreamConfig};
 use crate::exchange::alarm::Alarm;
 use crate::exchange::step::Answer as Answered;
 use crate::exchange::{Body, Connection, Context, Rejection, Request, Response, headers};
@@ -56,12 +56,14 @@ struct Inner {
     times: Times,
     expose_metrics: bool,
     expose_pprof: bool,
+    mode: Mode,
 }
 
 impl Upstream {
     /// `patience` is how long a request waits for a lakeFS that cannot be reached (`limit.max_wait`): nothing of it was sent, so any may.
     pub fn new(
         config: &UpstreamConfig,
+        mode: Mode,
         patience: Duration,
         dialer: Arc<Dialer>,
         pools: Arc<Pools>,
@@ -80,6 +82,7 @@ impl Upstream {
             },
             expose_metrics: config.expose_metrics,
             expose_pprof: config.expose_pprof,
+            mode,
         }))
     }
 }
@@ -130,10 +133,15 @@ impl Inner {
 
     /// Some of lakeFS's endpoints are served without credentials and tell too much.
     fn open(&self, context: &Context) -> Result<(), Rejection> {
-        match context.classified().map(|classified| classified.operation) {
-            Some(Operation::Metrics) if !self.expose_metrics => Err(Rejection::Closed("/metrics of lakeFS")),
-            Some(Operation::Pprof) if !self.expose_pprof => Err(Rejection::Closed("/_pprof of lakeFS")),
-            _ => Ok(()),
+        let (key, what) = match context.classified().map(|classified| classified.operation) {
+            Some(Operation::Metrics) if !self.expose_metrics => ("upstream.expose_metrics", "/metrics of lakeFS"),
+            Some(Operation::Pprof) if !self.expose_pprof => ("upstream.expose_pprof", "/_pprof of lakeFS"),
+            _ => return Ok(()),
+        };
+        let closed = Rejection::Closed(what);
+        match closed.bites(self.mode, context, key) {
+            true => Err(closed),
+            false => Ok(()),
         }
     }
 

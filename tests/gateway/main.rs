@@ -9,6 +9,8 @@ mod framing;
 #[cfg(test)]
 mod house;
 #[cfg(test)]
+mod observe;
+#[cfg(test)]
 mod server;
 #[cfg(test)]
 mod support;

@@ -76,7 +76,7 @@ pub(super) fn request(head: &mut request::Parts, body: &Body, client: &Client) {
         head.headers.insert(header::TE, HeaderValue::from_static("trailers"));
     }
     // hyper would send a GET's body of unknown length without any framing, which is not at all.
-    if !body.is_complete() && body.size_hint().exact().is_none() {
+    if body.size_hint().exact().is_none() {
         head.headers.remove(header::CONTENT_LENGTH);
         head.headers
             .insert(header::TRANSFER_ENCODING, HeaderValue::from_static("chunked"));

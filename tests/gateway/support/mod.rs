@@ -1,5 +1,6 @@
-//! What the tests share: a raw client, a scripted raw lakeFS, and a data plane on a free port.
+//! What the tests share: a raw client, a scripted raw lakeFS, a data plane or a whole gateway on a free port.
 
+pub(crate) mod gateway;
 pub(crate) mod lakefs;
 pub(crate) mod plane;
 pub(crate) mod raw;

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use lakegate::config::types::Period;
-use lakegate::config::{ListenConfig, ServerConfig, UpstreamConfig};
+use lakegate::config::{ListenConfig, Mode, ServerConfig, UpstreamConfig};
 use lakegate::exchange::classify::InspectionLimits;
 use lakegate::exchange::{Classify, Request, Response, step};
 use lakegate::lakefs_client::Dialer;
@@ -66,8 +66,15 @@ impl TestPlane {
         let budget = Arc::new(Semaphore::new(64 << 10));
         let stack = ServiceBuilder::new()
             .layer(step(Observe::new(Vec::new(), Arc::clone(&metrics))))
-            .layer(step(Classify::new(Vec::new(), limits, budget)))
-            .service(Upstream::new(upstream, patience, dialer, pools, Arc::clone(&metrics)));
+            .layer(step(Classify::new(Vec::new(), limits, Mode::Enforce, budget)))
+            .service(Upstream::new(
+                upstream,
+                Mode::Enforce,
+                patience,
+                dialer,
+                pools,
+                Arc::clone(&metrics),
+            ));
         Self::over(Pipeline::new(stack), config, metrics)
     }
 
