@@ -1,7 +1,8 @@
 //! Which of a request's credentials counts, and whether it is proved: in lakeFS's order, the first that applies decides, for good or ill.
 //!
-//! With lakeFS's secret tokens and cookies are verified here; without it lakeFS is asked. A key pair is always asked for. Cookies of an
-//! identity provider are only verified here: without the secret nobody gets in by them.
+//! With lakeFS's secret tokens and cookies are verified here; without it lakeFS is asked. Where the gateway speaks to lakeFS as somebody
+//! else, lakeFS is asked of a good token too: it would not serve a user that has been deleted. A key pair is always asked for. Cookies of
+//! an identity provider are only verified here: without the secret nobody gets in by them.
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -12,7 +13,7 @@ use tokio::time::timeout;
 
 use super::attempts::Rate;
 use super::credential::{Authorization, Presented};
-use super::login::PATIENCE;
+use super::login::{PATIENCE, bearer_header};
 use super::proof::{AskError, Fingerprint, Guess, Proofs, Question, Verdict, fingerprint};
 use super::verify::{Claims, Verifier};
 use crate::config::{AuthConfig, Mode, SignedCookieConfig, UpstreamIdentity};
@@ -55,6 +56,8 @@ pub(super) enum Standing {
 #[derive(Debug)]
 pub(super) struct Judge {
     verifier: Option<Verifier>,
+    /// Whether lakeFS never sees whose a request is, and so cannot refuse a user it no longer has.
+    stands_in: bool,
     basic: bool,
     oidc: SignedCookieConfig,
     saml: SignedCookieConfig,
@@ -72,8 +75,14 @@ impl Judge {
             UpstreamIdentity::Passthrough => (Duration::ZERO, Duration::from_secs(2)),
             UpstreamIdentity::Login(_) | UpstreamIdentity::Mint(_) => (PATIENCE, PATIENCE + Duration::from_secs(10)),
         };
+        let stands_in = match &config.upstream {
+            UpstreamIdentity::Passthrough => false,
+            UpstreamIdentity::Login(_) => true,
+            UpstreamIdentity::Mint(mint) => mint.user.is_some(),
+        };
         Self {
             verifier: config.lakefs_secret.clone().map(Verifier::new),
+            stands_in,
             basic: config.basic.enabled,
             oidc: config.oidc_cookie.clone(),
             saml: config.saml_cookie.clone(),
@@ -143,7 +152,7 @@ impl Judge {
         let guess = match (&presented.authorization, &self.verifier) {
             (Authorization::None, _) => return None,
             (Authorization::Bearer(token), Some(verifier)) => {
-                return Some(("bearer", UNNAMED, named(verifier.token(token))));
+                return Some(("bearer", UNNAMED, self.token(verifier, token, proofs).await));
             }
             (Authorization::Basic(key), _) if !self.basic && self.enforced => {
                 return Some(("basic", key, Standing::NotTaken));
@@ -163,10 +172,29 @@ impl Judge {
         })
     }
 
+    /// A lakeFS token: its signature must hold, and its user must be there.
+    async fn token(&self, verifier: &Verifier, token: &str, proofs: &Arc<Proofs>) -> Standing {
+        let Some(name) = verifier.token(token) else {
+            return Standing::Refused;
+        };
+        if !self.stands_in {
+            return Standing::Proved {
+                name: name.into(),
+                groups: Arc::default(),
+            };
+        }
+        let Ok(bearer) = bearer_header(token) else {
+            return Standing::Refused;
+        };
+        let asked = self.ask(header::AUTHORIZATION, bearer, None, proofs).await;
+        asked.unwrap_or(Standing::Refused)
+    }
+
     /// An `internal_auth_session` cookie; `None` when there is no token in it that could be read, which lakeFS passes over.
     async fn internal(&self, value: &str, proofs: &Arc<Proofs>) -> Option<Standing> {
         if let Some(verifier) = &self.verifier {
-            return Some(named(verifier.token(&verifier.session_token(value)?)));
+            let token = verifier.session_token(value)?;
+            return Some(self.token(verifier, &token, proofs).await);
         }
         let cookie = HeaderValue::try_from(format!("{INTERNAL}={value}")).ok()?;
         self.ask(header::COOKIE, cookie, None, proofs).await
@@ -246,13 +274,6 @@ fn owner(claims: &Claims, config: &SignedCookieConfig) -> Option<Standing> {
     Some(Standing::Proved {
         name: name.into(),
         groups: groups.map(str::to_owned).collect(),
-    })
-}
-
-fn named(name: Option<String>) -> Standing {
-    name.map_or(Standing::Refused, |name| Standing::Proved {
-        name: name.into(),
-        groups: Arc::default(),
     })
 }
 

@@ -15,7 +15,8 @@ pub struct AuthConfig {
     pub upstream: UpstreamIdentity,
     /// The gateway's own identity towards lakeFS, for its own calls (health needs none).
     pub service: Option<LoginConfig>,
-    /// lakeFS's `auth.encrypt.secret_key`: lets the gateway verify lakeFS tokens and cookies itself instead of asking lakeFS.
+    /// lakeFS's `auth.encrypt.secret_key`: lets the gateway verify lakeFS tokens and cookies itself. Where lakeFS does not see
+    /// whose a request is (`login`, `mint` with a user), it is still asked whether a token's user is there.
     pub lakefs_secret: Option<Secret>,
     /// Basic credentials (lakeFS key pairs).
     pub basic: BasicConfig,
