@@ -314,6 +314,7 @@ impl Findings {
                 0,
                 100_000,
             ),
+            ("upstream.max_headers", config.upstream.max_headers, 10, 10_000),
             ("server.threads", server.threads, 0, 1024),
             ("server.max_connections", server.max_connections, 1, 1_000_000),
             ("server.max_headers", server.max_headers, 10, 10_000),

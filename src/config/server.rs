@@ -45,7 +45,7 @@ impl Default for ServerConfig {
             threads: 0,
             max_connections: 20_000,
             max_header_size: ByteSize(64 << 10),
-            max_headers: 200,
+            max_headers: 100,
             header_timeout: Period(Duration::from_secs(10)),
             keep_alive: Period(Duration::from_secs(300)),
             idle_timeout: Period(Duration::from_secs(60)),

@@ -28,6 +28,8 @@ pub struct UpstreamConfig {
     pub keep_alive: Period,
     /// How many unused connections each data thread keeps.
     pub max_idle_connections: usize,
+    /// The most header lines of an answer. S3 objects bring a line for each piece of user metadata.
+    pub max_headers: usize,
     /// Whether `/metrics` of lakeFS may be reached through the gateway.
     pub expose_metrics: bool,
     /// Whether `/_pprof/` of lakeFS may be reached through the gateway.
@@ -49,6 +51,7 @@ impl Default for UpstreamConfig {
             idle_timeout: Period(Duration::from_secs(120)),
             keep_alive: Period(Duration::from_secs(55)),
             max_idle_connections: 128,
+            max_headers: 100,
             expose_metrics: false,
             expose_pprof: false,
         }

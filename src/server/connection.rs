@@ -28,6 +28,8 @@ use crate::pipeline::Pipeline;
 
 /// hyper's least buffer.
 const BUFFER_MIN: usize = 8 << 10;
+/// hyper keeps room for so many header lines without asking for memory.
+const HEADERS_INLINE: usize = 100;
 /// How long a resting connection is kept when a drain begins: its next request may be on the wire.
 const DRAIN_GRACE: Duration = Duration::from_millis(500);
 
@@ -74,9 +76,11 @@ impl Shared {
         let mut builder = http1::Builder::new();
         builder
             .header_read_timeout(None)
-            .max_headers(self.limits.lines)
             .max_buf_size(self.limits.head.saturating_add(BUFFER_MIN))
             .preserve_header_case(true);
+        if self.limits.lines > HEADERS_INLINE {
+            builder.max_headers(self.limits.lines);
+        }
         builder
     }
 }

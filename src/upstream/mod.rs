@@ -39,8 +39,8 @@ use wire::Wire;
 /// How long to wait before lakeFS is dialled again: first, and at most.
 const REDIAL_MIN: Duration = Duration::from_millis(25);
 const REDIAL_MAX: Duration = Duration::from_secs(1);
-/// The most header lines of an answer: user metadata comes as headers.
-const MAX_HEADERS: usize = 256;
+/// hyper keeps room for so many header lines without asking for memory.
+const HEADERS_INLINE: usize = 100;
 
 /// The service at the bottom of the stack; cheap to clone.
 #[derive(Debug, Clone)]
@@ -54,6 +54,7 @@ struct Inner {
     patience: Duration,
     response_timeout: Duration,
     times: Times,
+    max_headers: usize,
     expose_metrics: bool,
     expose_pprof: bool,
     mode: Mode,
@@ -80,6 +81,7 @@ impl Upstream {
                 keep_alive: config.keep_alive.0,
                 max_idle: config.max_idle_connections,
             },
+            max_headers: config.max_headers,
             expose_metrics: config.expose_metrics,
             expose_pprof: config.expose_pprof,
             mode,
@@ -205,10 +207,12 @@ impl Inner {
     async fn handshake(&self) -> Result<Lease, DialError> {
         let wire = Wire::new(self.dialer.connect().await?);
         let unwritable = wire.unwritable();
-        let handshake = http1::Builder::new()
-            .preserve_header_case(true)
-            .max_headers(MAX_HEADERS)
-            .handshake(TokioIo::new(wire));
+        let mut builder = http1::Builder::new();
+        builder.preserve_header_case(true);
+        if self.max_headers > HEADERS_INLINE {
+            builder.max_headers(self.max_headers);
+        }
+        let handshake = builder.handshake(TokioIo::new(wire));
         // The handshake of HTTP/1 sends nothing and so cannot fail.
         let (sender, connection) = handshake.await.map_err(|error| DialError::Connect {
             to: self.dialer.to().to_owned(),

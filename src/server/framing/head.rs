@@ -252,8 +252,28 @@ impl Head {
 
 /// RFC 9110 5.6.2.
 pub(super) fn is_token(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte)
+    TOKEN.get(usize::from(byte)).is_some_and(|token| *token)
 }
+
+const TOKEN: [bool; 256] = {
+    let mut token = [false; 256];
+    let mut byte = 0_u8;
+    while byte < 128 {
+        #[expect(
+            clippy::indexing_slicing,
+            reason = "evaluated when compiled, and a byte is below 256"
+        )]
+        {
+            token[byte as usize] = byte.is_ascii_alphanumeric()
+                || matches!(
+                    byte,
+                    b'!' | b'#'..=b'\'' | b'*' | b'+' | b'-' | b'.' | b'^' | b'_' | b'`' | b'|' | b'~'
+                );
+        }
+        byte += 1;
+    }
+    token
+};
 
 /// RFC 9110 5.5: no control characters but the tab. Without a branch a byte, so that it runs on many bytes at a time.
 fn is_value(bytes: &[u8]) -> bool {
