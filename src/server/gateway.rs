@@ -161,7 +161,11 @@ impl Gateway {
             tracing::warn!("mutations whose clients had left were still under way and are cut");
         }
         self.plane.stop().await;
-        self.background.iter().for_each(JoinHandle::abort);
+        for task in self.background {
+            task.abort();
+            // It ends with its handles on the store; that it was aborted is no news.
+            let _ = task.await;
+        }
         if let Err(error) = self.state.store.flush().await {
             tracing::error!(
                 error = &error as &dyn std::error::Error,

@@ -15,8 +15,10 @@ use lakegate::config::{
 use lakegate::lakefs_client::{Client, Dialer};
 use lakegate::sandbox::{Sandbox, SandboxConfig};
 use lakegate::server::Gateway;
+use lakegate::store::{Filter, State, Store, StoreError};
 use tempfile::TempDir;
 use tokio::runtime::Handle;
+use tokio::time::Instant;
 
 const LONG: Duration = Duration::from_secs(30);
 
@@ -206,13 +208,21 @@ async fn the_ledger_outlives_the_gateway() {
         ..
     } = world;
     gateway.stop().await;
-    let store = lakegate::store::Store::open(&config.store).unwrap();
-    let uploads = store.uploads(lakegate::store::Filter::default(), 10).await.unwrap();
+    let store = reopened(&config.store).await;
+    let uploads = store.uploads(Filter::default(), 10).await.unwrap();
     assert_eq!(uploads.len(), 1);
-    assert_eq!(
-        (&*uploads[0].path, uploads[0].state),
-        ("big", lakegate::store::State::Open)
-    );
+    assert_eq!((&*uploads[0].path, uploads[0].state), ("big", State::Open));
     assert!(uploads[0].upload_id.is_some());
     sandbox.shutdown().await;
+}
+
+/// The store of a gateway that has stopped: its thread lets go of the file a moment later.
+async fn reopened(config: &StoreConfig) -> Store {
+    let deadline = Instant::now() + LONG;
+    loop {
+        match Store::open(config) {
+            Err(StoreError::Locked { .. }) if Instant::now() < deadline => tokio::task::yield_now().await,
+            opened => return opened.unwrap(),
+        }
+    }
 }
