@@ -4,6 +4,7 @@
 //! else, lakeFS is asked of a good token too: it would not serve a user that has been deleted. A key pair is always asked for. Cookies of
 //! an identity provider are only verified here: without the secret nobody gets in by them.
 
+use std::collections::HashMap;
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -43,7 +44,10 @@ pub(super) enum Standing {
         groups: Arc<[String]>,
     },
     /// An AWS signature, which only lakeFS can verify.
-    Signature,
+    Signature {
+        /// Whose its key is, as the configuration says.
+        owner: Option<Arc<str>>,
+    },
     /// It is not good.
     Refused,
     /// It is of a kind that the configuration does not take.
@@ -61,6 +65,8 @@ pub(super) struct Judge {
     basic: bool,
     oidc: SignedCookieConfig,
     saml: SignedCookieConfig,
+    /// The owners of access keys, by the keys' ids.
+    s3_keys: HashMap<String, Arc<str>>,
     ttl: Duration,
     patience: Duration,
     within: Duration,
@@ -80,12 +86,17 @@ impl Judge {
             UpstreamIdentity::Login(_) => true,
             UpstreamIdentity::Mint(mint) => mint.user.is_some(),
         };
+        let owners = config
+            .s3_keys
+            .iter()
+            .map(|(id, key)| (id.clone(), key.principal.as_str().into()));
         Self {
             verifier: config.lakefs_secret.clone().map(Verifier::new),
             stands_in,
             basic: config.basic.enabled,
             oidc: config.oidc_cookie.clone(),
             saml: config.saml_cookie.clone(),
+            s3_keys: owners.collect(),
             ttl: config.proof_ttl.0,
             patience,
             within,
@@ -123,7 +134,8 @@ impl Judge {
             return Some(Judged::new(method, claimed, value.as_bytes(), standing));
         }
         if let Some(key) = &presented.signed_by {
-            return Some(Judged::new("s3", key, key.as_bytes(), Standing::Signature));
+            let owner = self.s3_keys.get(key).cloned();
+            return Some(Judged::new("s3", key, key.as_bytes(), Standing::Signature { owner }));
         }
         if let Some(value) = presented.internal
             && let Some(standing) = self.internal(value, proofs).await

@@ -32,7 +32,7 @@ use tokio::time::Instant;
 use crate::config::{AuthConfig, Mode};
 use crate::exchange::step::Inner;
 use crate::exchange::{Context, Next, Principal, Proof, Rejection, Request, Response, Step};
-use crate::lakefs::{Operation, Protocol};
+use crate::lakefs::{self, Operation, Protocol};
 use attempts::network;
 use bearer::{Attached, BearerSource};
 use credential::{Presented, S3_MARK};
@@ -94,10 +94,15 @@ impl Auth {
             None if answers_anybody(operation, protocol) => replace(request.headers_mut(), None),
             None => return Err(Rejection::Unauthenticated),
             // lakeFS would take a cookie before the signature, and so act for another than the gateway thinks.
-            Some(Standing::Signature) => cookies::strip(request.headers_mut()),
+            Some(Standing::Signature { .. }) => cookies::strip(request.headers_mut()),
             Some(Standing::NotTaken) => return Err(Rejection::Unauthenticated),
             Some(Standing::Unclear(AskError::Wait(retry_after))) => return Err(too_many(retry_after)),
             Some(Standing::Proved { .. }) => {
+                let chunked = protocol == Protocol::S3 && lakefs::is_aws_chunked(request.headers());
+                let unsigned = Rejection::ChunkedUnsigned;
+                if chunked && !passthrough && unsigned.bites(self.mode, context, "chunked-unsigned") {
+                    return Err(unsigned);
+                }
                 let attached = self.bearers.bearer(&principal.name, &self.state).await;
                 let attached = attached.map_err(rejection)?;
                 if let Some(attached) = &attached {
@@ -220,14 +225,18 @@ fn principal(context: &Context, judged: Option<&Judged>) -> Principal {
     };
     let (name, groups, proof) = match &judged.standing {
         Standing::Proved { name, groups } => (name, Arc::clone(groups), Proof::Proved),
-        Standing::Signature | Standing::Refused | Standing::NotTaken | Standing::Unclear(_) => {
+        Standing::Signature { owner: Some(owner) } => (owner, Arc::default(), Proof::Claimed),
+        Standing::Signature { owner: None } | Standing::Refused | Standing::NotTaken | Standing::Unclear(_) => {
             (&judged.claimed, Arc::default(), Proof::Claimed)
         }
     };
     let limit_key = match proof {
         Proof::Proved => Arc::clone(name),
         Proof::Claimed => {
-            let mut key = format!("{address}#");
+            let mut key = match &judged.standing {
+                Standing::Signature { owner: Some(owner) } => format!("{owner}@{address}#"),
+                _ => format!("{address}#"),
+            };
             for byte in judged.fingerprint.iter().take(4) {
                 // Writing to a string cannot fail.
                 let _ = write!(key, "{byte:02x}");

@@ -15,7 +15,7 @@ use serde::Serialize;
 
 use crate::config::{Config, Mode, RuleMode, load};
 use crate::guard::{self, Asked, Opinion, Rules};
-use crate::lakefs::{self, Classified, Force, ForceIn, Operation, Protocol, Role, force};
+use crate::lakefs::{self, Classified, Force, ForceIn, Operation, Protocol, Role};
 use crate::limit::{Plan, Slot};
 
 /// Explain what the gateway would do with a request: its operation, the rules that look at it, the limits that apply
@@ -204,8 +204,8 @@ fn explain(
     user: Option<&str>,
 ) -> Explained {
     let spec = classified.operation.spec();
-    if classified.force == Force::InBody {
-        classified.force = force::judge(body.unwrap_or_default());
+    if classified.operation.spec().inspected {
+        classified.read_body(body.unwrap_or_default());
     }
     let force = match (classified.force, spec.force) {
         _ if matches!(classified.operation, Operation::UnknownApi | Operation::S3Unknown) => {

@@ -1,5 +1,6 @@
 //! `auth`: who the clients are, and as whom the gateway speaks to lakeFS.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use schemars::JsonSchema;
@@ -24,6 +25,9 @@ pub struct AuthConfig {
     pub oidc_cookie: SignedCookieConfig,
     /// `saml_auth_session` cookies.
     pub saml_cookie: SignedCookieConfig,
+    /// Whose the access keys of S3 requests are, by their ids: for the log and the limits. Only lakeFS verifies signatures, so such a
+    /// request gains no rights by the name.
+    pub s3_keys: BTreeMap<String, S3KeyConfig>,
     /// How long a credential that lakeFS accepted is believed without asking again.
     pub proof_ttl: Period,
     /// Whether lakeFS's set-up endpoints may be reached through the gateway.
@@ -43,6 +47,7 @@ impl Default for AuthConfig {
             basic: BasicConfig::default(),
             oidc_cookie: SignedCookieConfig::default(),
             saml_cookie: SignedCookieConfig::default(),
+            s3_keys: BTreeMap::new(),
             proof_ttl: Period(Duration::from_secs(20)),
             allow_setup: false,
             failed_logins_per_minute: 30,
@@ -107,6 +112,17 @@ impl Default for BasicConfig {
     }
 }
 
+/// Whose an access key is.
+#[derive(Debug, Clone, PartialEq, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct S3KeyConfig {
+    /// The name of its owner.
+    pub principal: String,
+    /// The owner's groups. Rules by group speak of proved principals only, and a signature alone proves nothing to the gateway.
+    #[serde(default)]
+    pub groups: Vec<String>,
+}
+
 /// A session cookie in lakeFS's own signed form, verified with `auth.lakefs_secret`.
 #[derive(Debug, Clone, PartialEq, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
@@ -118,7 +134,7 @@ pub struct SignedCookieConfig {
     /// The claim that lists groups, separated by commas.
     pub groups_claim: Option<String>,
     /// Claims that must have exactly these values.
-    pub required_claims: std::collections::BTreeMap<String, String>,
+    pub required_claims: BTreeMap<String, String>,
     /// The longest age of a cookie.
     pub max_age: Period,
 }
@@ -129,7 +145,7 @@ impl Default for SignedCookieConfig {
             enabled: true,
             user_claim: "sub".into(),
             groups_claim: None,
-            required_claims: std::collections::BTreeMap::new(),
+            required_claims: BTreeMap::new(),
             max_age: Period(Duration::from_secs(30 * 86_400)),
         }
     }

@@ -134,6 +134,12 @@ impl Findings {
                 );
             }
         }
+        for (id, key) in &auth.s3_keys {
+            if key.principal.is_empty() {
+                let remedy = "name the key's owner, or take the key out";
+                self.error(format!("auth.s3_keys.{id}.principal"), "is empty", remedy);
+            }
+        }
         if auth.allow_setup {
             self.warning(
                 "auth.allow_setup",

@@ -30,7 +30,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 pub use admin::AdminConfig;
-pub use auth::{AuthConfig, BasicConfig, LoginConfig, MintConfig, SignedCookieConfig, UpstreamIdentity};
+pub use auth::{AuthConfig, BasicConfig, LoginConfig, MintConfig, S3KeyConfig, SignedCookieConfig, UpstreamIdentity};
 pub use guard::{GuardConfig, HardResetMember, Preset, RuleConfig};
 pub use limit::{BranchTurns, LimitConfig, PrincipalLimit, UpstreamLimit};
 pub use listen::ListenConfig;

@@ -114,7 +114,14 @@ fn paths(root: &Json, schema: &Json, path: &str, known: &mut BTreeSet<String>) {
         .into_iter()
         .filter_map(|word| schema.get(word)?.as_array())
         .flatten();
-    for below in target.into_iter().chain(schema.get("items")).chain(alternatives) {
+    // Of a mapping with free keys what stands below each.
+    let free = schema.get("additionalProperties").filter(|below| below.is_object());
+    for below in target
+        .into_iter()
+        .chain(schema.get("items"))
+        .chain(free)
+        .chain(alternatives)
+    {
         paths(root, below, path, known);
     }
     for (name, below) in schema.get("properties").and_then(Json::as_object).into_iter().flatten() {
@@ -188,6 +195,31 @@ fn scalars_stay_what_was_written() {
     let rule = config.guard.rules.first().unwrap();
     assert_eq!(rule.name, "012");
     assert_eq!(rule.branches, ["1.10", "on", "1e3", "0x10", "null-ish", "0042"]);
+}
+
+#[test]
+fn access_keys_are_named_as_they_are_written() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("lakegate.yaml");
+    let write = |text: &str| std::fs::write(&file, format!("auth:\n  s3_keys:\n{text}")).unwrap();
+    write("    AKIA.Some_key-1: { principal: etl, groups: [writers] }\n    akia.some_key-1: { principal: Wendy }\n");
+    let keys = load(&file, &[]).unwrap().config.auth.s3_keys;
+    let owner = |id: &str| keys.get(id).map(|key| (&*key.principal, key.groups.join(",")));
+    assert_eq!(owner("AKIA.Some_key-1"), Some(("etl", "writers".to_owned())));
+    assert_eq!(owner("akia.some_key-1"), Some(("Wendy", String::new())));
+    for (text, problem) in [
+        ("    A: {}\n", "principal"),
+        ("    A: { principal: \"\" }\n", "is empty"),
+        ("    A: { principal: x, group: y }\n", "groups"),
+        ("    A: x\n", "mapping"),
+    ] {
+        write(text);
+        let problems = load(&file, &[]).unwrap_err().to_string();
+        assert!(
+            problems.contains(problem) && problems.contains("s3_keys.A"),
+            "{text}{problems}"
+        );
+    }
 }
 
 #[test]

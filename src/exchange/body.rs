@@ -277,8 +277,9 @@ impl HttpBody for Rejoined {
         }
     }
 
+    /// One in chunks has an end of its own to be sent, however empty it is.
     fn is_end_stream(&self) -> bool {
-        self.front.is_empty() && self.rest.is_end_stream()
+        self.sized && self.front.is_empty() && self.rest.is_end_stream()
     }
 
     fn size_hint(&self) -> SizeHint {

@@ -14,7 +14,7 @@ use super::body::Reader;
 use super::step::{Inner, Next, Step};
 use super::{Body, Context, Rejection, Request, Response};
 use crate::config::Mode;
-use crate::lakefs::{self, Force, force};
+use crate::lakefs::{self, Classified};
 
 /// Caps on bodies that are read for judgement.
 #[derive(Debug, Clone, Copy)]
@@ -24,6 +24,9 @@ pub struct InspectionLimits {
     /// Time for one body.
     pub timeout: Duration,
 }
+
+/// A body larger than this takes longer than a data thread has.
+const QUICK_BODY: usize = 16 << 10;
 
 /// The body of a request that was read for judgement; kept in the request's extensions.
 #[derive(Debug, Clone)]
@@ -84,6 +87,21 @@ impl Classify {
     }
 }
 
+/// What the body makes of a request; a long one is read off the data thread.
+async fn judged(mut classified: Classified, body: Bytes) -> Classified {
+    if body.len() <= QUICK_BODY {
+        classified.read_body(&body);
+        return classified;
+    }
+    let unread = classified.clone();
+    let reading = tokio::task::spawn_blocking(move || {
+        classified.read_body(&body);
+        classified
+    });
+    // Unread it counts as the worst that it could be.
+    reading.await.unwrap_or(unread)
+}
+
 impl Step for Classify {
     async fn call<S: Inner>(&self, request: Request, next: Next<S>) -> Response {
         let context = Context::of(&request);
@@ -102,8 +120,9 @@ impl Step for Classify {
         if refused.is_none() && classified.operation.spec().inspected {
             match self.inspect(&mut request).await {
                 Ok(bytes) => {
-                    if classified.force == Force::InBody {
-                        classified.force = force::judge(&bytes);
+                    // Nobody but lakeFS knows the keys of a body in AWS's chunks.
+                    if !lakefs::is_aws_chunked(request.headers()) {
+                        classified = judged(classified, bytes.clone()).await;
                     }
                     request.extensions_mut().insert(Inspected(bytes));
                 }

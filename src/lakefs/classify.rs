@@ -5,7 +5,7 @@ use http::request::Parts;
 
 use super::operation::Operation;
 use super::url::Query;
-use super::{rest, s3, web};
+use super::{delete, force, rest, s3, web};
 
 /// Which of lakeFS's three faces a request speaks to; it decides the form of an error.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -47,7 +47,7 @@ pub enum Force {
     No,
     /// It is, or one of lakeFS's readings could make it so.
     Yes,
-    /// The body decides: [`super::force::judge`] it.
+    /// The body decides: [`Classified::read_body`].
     InBody,
 }
 
@@ -73,6 +73,23 @@ pub struct Classified {
 }
 
 impl Classified {
+    /// Completes what the head left to the body: whether it forces, and the objects of a bulk delete. A body that cannot be read changes
+    /// nothing of these: it could name anything in the place that the head names.
+    pub fn read_body(&mut self, body: &[u8]) {
+        if self.force == Force::InBody {
+            self.force = force::judge(body);
+        }
+        let Some(place) = self.targets.first() else { return };
+        let named = match self.operation {
+            Operation::S3DeleteObjects => delete::by_xml(&place.repository, body),
+            Operation::DeleteObjects => delete::by_json(place, body),
+            _ => None,
+        };
+        if let Some(named) = named.filter(|named| !named.is_empty()) {
+            self.targets = named;
+        }
+    }
+
     /// The repository and branch that the operation changes, if it changes a branch that its head names.
     pub fn branch(&self) -> Option<(&str, &str)> {
         if !self.operation.spec().mutates || self.operation == Operation::DeleteTag {

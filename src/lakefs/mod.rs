@@ -5,6 +5,7 @@
 
 pub mod classify;
 pub mod cookie;
+mod delete;
 pub mod force;
 pub mod glob;
 mod gob;
@@ -21,6 +22,7 @@ mod web;
 
 pub use classify::{Classified, Force, Malformed, Protocol, Role, Target, classify};
 pub use operation::{Class, ForceIn, Operation, Spec};
+pub use s3::is_aws_chunked;
 pub use url::Query;
 
 #[cfg(test)]

@@ -1,16 +1,30 @@
 //! The S3 gateway: which requests lakeFS routes to it, and what they are (cmd/lakefs/cmd/run.go, pkg/gateway). Pure.
 //!
-//! The body of a DeleteObjects is not read here: its target has no reference and no path.
+//! The body of a DeleteObjects is read in `delete`: until then its target has no reference and no path.
 
 use http::HeaderMap;
-use http::header::{AUTHORIZATION, HeaderName};
+use http::header::{AUTHORIZATION, CONTENT_ENCODING, HeaderName};
 
 use super::classify::{self, Classified, Force, Malformed, Protocol, Role, Target};
 use super::operation::Operation;
 use super::url::{self, Query};
 
 const SIGNATURE: HeaderName = HeaderName::from_static("x-amz-signature");
+const CONTENT_SHA256: HeaderName = HeaderName::from_static("x-amz-content-sha256");
 const COPY_SOURCE: HeaderName = HeaderName::from_static("x-amz-copy-source");
+
+/// Whether a body is in AWS's own chunks, by either of the headers that say so. lakeFS decodes them only where it verifies the signature
+/// (pkg/gateway/sig/v4.go): with a bearer it takes their framing for the object.
+pub fn is_aws_chunked(headers: &HeaderMap) -> bool {
+    let streams = |value: &[u8]| value.starts_with(b"STREAMING-");
+    let chunked = |value: &[u8]| {
+        let mut codings = value.split(|byte| *byte == b',');
+        codings.any(|coding| coding.trim_ascii().eq_ignore_ascii_case(b"aws-chunked"))
+    };
+    let any =
+        |name: HeaderName, says: fn(&[u8]) -> bool| headers.get_all(name).iter().any(|value| says(value.as_bytes()));
+    any(CONTENT_SHA256, streams) || any(CONTENT_ENCODING, chunked)
+}
 
 /// Whether lakeFS gives a request to its S3 gateway: by the host's name, or because it looks signed (`sig.IsAWSSignedRequest`).
 pub(super) fn is_addressed(host: &str, query: Query<'_>, headers: &HeaderMap, domains: &[String]) -> bool {
@@ -378,6 +392,16 @@ mod tests {
             "s3:UploadPartCopy r|main|a r2|dev|x #u p1"
         );
         assert_eq!(said("/r/main/a", ""), "s3:PutObject r|main|a");
+    }
+
+    #[test]
+    fn aws_chunks_are_told_by_their_headers() {
+        let chunked =
+            |name: HeaderName, value| is_aws_chunked(&[(name, HeaderValue::from_static(value))].into_iter().collect());
+        assert!(chunked(CONTENT_SHA256, "STREAMING-AWS4-HMAC-SHA256-PAYLOAD"));
+        assert!(chunked(CONTENT_SHA256, "STREAMING-UNSIGNED-PAYLOAD-TRAILER"));
+        assert!(chunked(CONTENT_ENCODING, "gzip, AWS-Chunked"));
+        assert!(!chunked(CONTENT_SHA256, "UNSIGNED-PAYLOAD") && !chunked(CONTENT_ENCODING, "gzip"));
     }
 
     #[test]

@@ -11,6 +11,8 @@ mod house;
 #[cfg(test)]
 mod observe;
 #[cfg(test)]
+mod s3;
+#[cfg(test)]
 mod server;
 #[cfg(test)]
 mod support;

@@ -104,3 +104,72 @@ async fn s3_by_bearer_pair_or_cookie_is_as_elsewhere_and_stays_s3() {
         "lakeFS says which fields are missing"
     );
 }
+
+#[tokio::test]
+async fn a_listed_key_is_called_by_its_owner_and_gains_nothing_else() {
+    let mut world = World::new(login_mode()).await;
+    let unlisted = world
+        .send(request(Method::PUT, "/repo/main/key", &[("authorization", SIGNED)]))
+        .await;
+    let key = crate::config::S3KeyConfig {
+        principal: "wendy".into(),
+        groups: vec!["admins".into()],
+    };
+    world.config.s3_keys = [("AKIASIGNER".to_owned(), key)].into();
+    let listed = world
+        .send(request(Method::PUT, "/repo/main/key", &[("authorization", SIGNED)]))
+        .await;
+    assert_eq!(listed.up("authorization").as_deref(), Some(SIGNED));
+    let (before, principal) = (unlisted.principal(), listed.principal());
+    assert_eq!(
+        (
+            principal.name.as_ref(),
+            principal.method,
+            principal.proof,
+            principal.groups.len()
+        ),
+        ("wendy", "s3", Proof::Claimed, 0)
+    );
+    assert_eq!(principal.limit_key.as_ref(), format!("wendy@{}", before.limit_key));
+    let other = SIGNED.replace("AKIASIGNER", "AKIAOTHER");
+    let other = world
+        .send(request(Method::PUT, "/repo/main/key", &[("authorization", &other)]))
+        .await;
+    assert_eq!(other.principal().name.as_ref(), "AKIAOTHER");
+}
+
+#[tokio::test]
+async fn the_gateways_bearer_never_rides_on_aws_chunks() {
+    let chunks = [
+        ("x-amz-content-sha256", "STREAMING-UNSIGNED-PAYLOAD-TRAILER"),
+        ("content-encoding", "aws-chunked"),
+    ];
+    let pair = basic(SECRET);
+    for chunks in chunks {
+        let by = |credential| {
+            request(
+                Method::PUT,
+                "/repo/main/key",
+                &[("host", S3_DOMAIN), ("authorization", credential), chunks],
+            )
+        };
+        let mut world = World::new(login_mode()).await.knowing_the_secret();
+        let refused = world.send(by(&pair)).await;
+        assert_eq!((refused.status(), refused.forwarded.is_none()), (501, true));
+        assert_eq!(refused.response.headers()["x-lakegate-reason"], "chunked-unsigned");
+        assert_eq!(refused.response.headers()["content-type"], "application/xml");
+        assert_eq!(
+            world.send(by(SIGNED)).await.up("authorization").as_deref(),
+            Some(SIGNED)
+        );
+        world.mode = Mode::Observe;
+        let observed = world.send(by(&pair)).await;
+        assert!(observed.up("authorization").unwrap().starts_with("Bearer "));
+        assert_eq!(observed.context.facts().shadow, ["chunked-unsigned"]);
+        let world = World::new(UpstreamIdentity::Passthrough).await;
+        assert!(
+            world.send(by(&pair)).await.forwarded.is_some(),
+            "lakeFS would get it without the gateway too"
+        );
+    }
+}
