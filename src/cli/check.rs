@@ -6,7 +6,7 @@ use std::process::ExitCode;
 
 use anyhow::Context as _;
 
-use crate::config::{Config, Problems, StoreConfig, UpstreamIdentity, load};
+use crate::config::{Config, Listener, Problems, StoreConfig, UpstreamIdentity, load};
 
 /// Check configuration files, and say of each good one what it would do
 #[derive(Debug, clap::Args)]
@@ -47,7 +47,11 @@ impl Check {
 
 /// What a configuration would do, in a line.
 fn good(file: &Path, config: &Config) -> String {
-    let listen: Vec<String> = config.listen.addresses().iter().map(ToString::to_string).collect();
+    let shown = |listener: &Listener| {
+        let tls = if listener.tls.is_some() { " (TLS)" } else { "" };
+        format!("{}{tls}", listener.address)
+    };
+    let listen: Vec<String> = config.listen.listeners().iter().map(shown).collect();
     let identity = match &config.auth.upstream {
         UpstreamIdentity::Passthrough => "the clients' own credentials",
         UpstreamIdentity::Login(_) => "one stored key pair",

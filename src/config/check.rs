@@ -1,17 +1,17 @@
 //! What no single key can tell: sections that do not fit together, values that are legal and make no sense, files that are not there.
 //!
-//! The patterns and parsers of single values are not judged here, unless only another crate can read them.
+//! The patterns and parsers of single values are not judged here, unless only another crate can read them; `certificates` judges `listen`'s.
 
 use std::net::SocketAddr;
-use std::path::Path;
 use std::time::Duration;
 
 use rustls::pki_types::pem::PemObject as _;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::pki_types::{PrivateKeyDer, UnixTime};
 
 use super::problem::Problem;
+use super::tls::PemFile;
 use super::types::{HttpUrl, Period, Secret};
-use super::{Config, UpstreamIdentity};
+use super::{Config, Listener, UpstreamIdentity, certificates};
 use crate::lakefs::glob::Glob;
 
 /// A problem and the other keys that make it one.
@@ -19,6 +19,12 @@ use crate::lakefs::glob::Glob;
 pub(super) struct Finding {
     pub(super) problem: Problem,
     others: &'static [&'static str],
+}
+
+impl From<Problem> for Finding {
+    fn from(problem: Problem) -> Self {
+        Self { problem, others: &[] }
+    }
 }
 
 impl Finding {
@@ -34,6 +40,9 @@ pub(super) fn findings(config: &Config) -> Vec<Finding> {
     findings.addresses(config);
     findings.identity(config);
     findings.tls(config);
+    findings
+        .0
+        .extend(certificates::findings(&config.listen, UnixTime::now()));
     findings.domains(config);
     findings.rules(config);
     findings.numbers(config);
@@ -58,7 +67,7 @@ impl Findings {
     }
 
     fn addresses(&mut self, config: &Config) {
-        let listen = config.listen.addresses();
+        let listen = config.listen.listeners();
         if listen.is_empty() {
             self.error(
                 "listen",
@@ -66,9 +75,13 @@ impl Findings {
                 "write `127.0.0.1:8080`, or take the key out",
             );
         }
-        for (index, address) in listen.iter().enumerate() {
+        for (index, Listener { address, tls }) in listen.iter().enumerate() {
             let key = config.listen.key(index);
-            if listen.iter().take(index).any(|earlier| collide(*earlier, *address)) {
+            if listen
+                .iter()
+                .take(index)
+                .any(|earlier| collide(earlier.address, *address))
+            {
                 let message = format!("takes {address}, which another address of `listen` takes already");
                 self.error(key.clone(), message, "name each address and port once");
             }
@@ -86,11 +99,11 @@ impl Findings {
                 );
                 self.among(&["listen"], problem);
             }
-            if !address.ip().is_loopback() && config.auth.upstream == UpstreamIdentity::Passthrough {
+            if tls.is_none() && !address.ip().is_loopback() && config.auth.upstream == UpstreamIdentity::Passthrough {
                 let message = format!(
                     "opens {address} to the network without TLS, and clients send their lakeFS keys through it"
                 );
-                let remedy = "put a TLS terminator in front and listen on the loopback address";
+                let remedy = "give it certificates (`tls` beside its `address`), or put a TLS terminator in front and listen on the loopback address";
                 self.among(&["auth.upstream"], Problem::warning(key, message, remedy));
             }
         }
@@ -174,7 +187,7 @@ impl Findings {
             ("upstream.tls.ca", &tls.ca),
             ("upstream.tls.certificate", &tls.certificate),
         ] {
-            if let Some(Err(why)) = path.as_deref().map(certificates) {
+            if let Some(Err(why)) = path.as_deref().map(|path| PemFile::read(path).certificates()) {
                 self.error(key, why, "name a PEM file of certificates that the gateway may read");
             }
         }
@@ -446,17 +459,4 @@ fn reaches(url: &HttpUrl, address: SocketAddr) -> bool {
 fn below(host: &str, domain: &str) -> bool {
     let (host, domain) = (host.to_ascii_lowercase(), domain.to_ascii_lowercase());
     host.strip_suffix(&domain).is_some_and(|name| name.ends_with('.'))
-}
-
-/// Whether a file can be read and holds certificates.
-fn certificates(path: &Path) -> Result<(), String> {
-    let name = path.display();
-    let text = super::load::read(path).map_err(|why| format!("names `{name}`, which {why}"))?;
-    match CertificateDer::pem_slice_iter(text.as_bytes()).collect::<Result<Vec<_>, _>>() {
-        Ok(certificates) if certificates.is_empty() => Err(format!("names `{name}`, which holds no certificate")),
-        Ok(_) => Ok(()),
-        Err(_) => Err(format!(
-            "names `{name}`, which holds a block that is broken or cut short"
-        )),
-    }
 }

@@ -1,29 +1,53 @@
-//! `listen`: where clients connect.
+//! `listen`: where clients connect, and where with TLS.
 
 use std::fmt;
 use std::net::SocketAddr;
 
-use schemars::JsonSchema;
-use serde::de::{Deserialize, Deserializer, Error, SeqAccess, Visitor};
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+use serde::de::value::MapAccessDeserializer;
+use serde::de::{Deserialize, Deserializer, Error, MapAccess, SeqAccess, Visitor};
 
-use super::types::Address;
+use super::tls::ListenTls;
+use super::types::{self, Address};
 
 /// One address, or several.
-#[derive(Debug, Clone, PartialEq, Eq, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, JsonSchema)]
 #[schemars(untagged)]
 pub enum ListenConfig {
     /// `127.0.0.1:8080`
-    One(#[schemars(with = "Address")] SocketAddr),
+    One(Listener),
     /// `["127.0.0.1:8080", "[::1]:8080"]`
-    Many(#[schemars(with = "Vec<Address>")] Vec<SocketAddr>),
+    Many(Vec<Listener>),
+}
+
+/// One address: `127.0.0.1:8080`, or `{ address: 0.0.0.0:8443, tls: { ... } }`.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Listener {
+    /// The address.
+    pub address: SocketAddr,
+    /// Its TLS; plain HTTP without.
+    pub tls: Option<ListenTls>,
+}
+
+/// An address with what belongs to it.
+#[derive(serde::Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+struct Full {
+    /// An IP address with its port.
+    #[serde(deserialize_with = "types::address")]
+    #[schemars(with = "Address")]
+    address: SocketAddr,
+    /// TLS on it; plain HTTP without.
+    #[serde(default)]
+    tls: Option<ListenTls>,
 }
 
 impl ListenConfig {
-    /// All addresses.
-    pub fn addresses(&self) -> &[SocketAddr] {
+    /// All listeners.
+    pub fn listeners(&self) -> &[Listener] {
         match self {
-            Self::One(address) => std::slice::from_ref(address),
-            Self::Many(addresses) => addresses,
+            Self::One(listener) => std::slice::from_ref(listener),
+            Self::Many(listeners) => listeners,
         }
     }
 
@@ -34,15 +58,87 @@ impl ListenConfig {
             Self::Many(_) => format!("listen[{index}]"),
         }
     }
+
+    /// Whether both take the same addresses, with TLS on the same ones.
+    pub(super) fn opens_as(&self, other: &Self) -> bool {
+        let open = |config: &Self| -> Vec<(SocketAddr, bool)> {
+            let listeners = config.listeners().iter();
+            listeners
+                .map(|listener| (listener.address, listener.tls.is_some()))
+                .collect()
+        };
+        open(self) == open(other)
+    }
+
+    /// These addresses with the certificates that `new` has for them: an open socket stays, what it shows may change.
+    pub(super) fn renewed(&self, new: &Self) -> Self {
+        let renew = |listener: &Listener| {
+            let same = |other: &&Listener| other.address == listener.address && other.tls.is_some();
+            let found = new.listeners().iter().find(same).filter(|_| listener.tls.is_some());
+            found.unwrap_or(listener).clone()
+        };
+        match self {
+            Self::One(listener) => Self::One(renew(listener)),
+            Self::Many(listeners) => Self::Many(listeners.iter().map(renew).collect()),
+        }
+    }
 }
 
 impl Default for ListenConfig {
     fn default() -> Self {
-        Self::One(SocketAddr::from(([127, 0, 0, 1], 8080)))
+        SocketAddr::from(([127, 0, 0, 1], 8080)).into()
+    }
+}
+
+impl From<SocketAddr> for Listener {
+    fn from(address: SocketAddr) -> Self {
+        Self { address, tls: None }
+    }
+}
+
+impl From<SocketAddr> for ListenConfig {
+    fn from(address: SocketAddr) -> Self {
+        Self::One(address.into())
+    }
+}
+
+impl JsonSchema for Listener {
+    fn schema_name() -> std::borrow::Cow<'static, str> {
+        "Listener".into()
+    }
+
+    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
+        json_schema!({ "anyOf": [generator.subschema_for::<Address>(), generator.subschema_for::<Full>()] })
     }
 }
 
 // By hand, because serde's untagged enums lose which item was wrong, and why.
+impl<'de> Deserialize<'de> for Listener {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Either;
+
+        impl<'de> Visitor<'de> for Either {
+            type Value = Listener;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("an address, or a mapping with one")
+            }
+
+            fn visit_str<E: Error>(self, text: &str) -> Result<Listener, E> {
+                let address: Address = text.parse().map_err(E::custom)?;
+                Ok(address.0.into())
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Listener, A::Error> {
+                let Full { address, tls } = serde::Deserialize::deserialize(MapAccessDeserializer::new(map))?;
+                Ok(Listener { address, tls })
+            }
+        }
+
+        deserializer.deserialize_any(Either)
+    }
+}
+
 impl<'de> Deserialize<'de> for ListenConfig {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         struct Either;
@@ -56,15 +152,19 @@ impl<'de> Deserialize<'de> for ListenConfig {
 
             fn visit_str<E: Error>(self, text: &str) -> Result<ListenConfig, E> {
                 let address: Address = text.parse().map_err(E::custom)?;
-                Ok(ListenConfig::One(address.0))
+                Ok(address.0.into())
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<ListenConfig, A::Error> {
+                Deserialize::deserialize(MapAccessDeserializer::new(map)).map(ListenConfig::One)
             }
 
             fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<ListenConfig, A::Error> {
-                let mut addresses = Vec::new();
-                while let Some(Address(address)) = items.next_element()? {
-                    addresses.push(address);
+                let mut listeners = Vec::new();
+                while let Some(listener) = items.next_element()? {
+                    listeners.push(listener);
                 }
-                Ok(ListenConfig::Many(addresses))
+                Ok(ListenConfig::Many(listeners))
             }
         }
 

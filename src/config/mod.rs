@@ -8,6 +8,7 @@ pub mod types;
 
 mod admin;
 mod auth;
+mod certificates;
 mod check;
 mod environment;
 mod guard;
@@ -21,6 +22,7 @@ mod schema;
 mod server;
 mod shape;
 mod store;
+pub mod tls;
 mod tree;
 mod uploads;
 mod upstream;
@@ -33,7 +35,7 @@ pub use admin::AdminConfig;
 pub use auth::{AuthConfig, BasicConfig, LoginConfig, MintConfig, S3KeyConfig, SignedCookieConfig, UpstreamIdentity};
 pub use guard::{GuardConfig, HardResetMember, Preset, RuleConfig};
 pub use limit::{BranchTurns, LimitConfig, PrincipalLimit, UpstreamLimit};
-pub use listen::ListenConfig;
+pub use listen::{ListenConfig, Listener};
 pub use load::{Loaded, load};
 pub use log::{LogConfig, LogFormat};
 pub use problem::{Place, Problem, Problems, Severity};
@@ -47,7 +49,7 @@ pub use upstream::{UpstreamConfig, UpstreamTls};
 #[derive(Debug, Clone, PartialEq, Default, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Config {
-    /// Where clients connect: `ADDRESS:PORT`, or a list of them.
+    /// Where clients connect: `ADDRESS:PORT`, or a list of them; with TLS `{ address: ADDRESS:PORT, tls: ... }`.
     pub listen: ListenConfig,
     /// What browsers see in front of the gateway, if it is not the listen address: `https://lakefs.example.com`.
     pub public_url: Option<types::HttpUrl>,

@@ -52,21 +52,23 @@ macro_rules! fixed_keys {
         /// The keys that differ between two configurations and that only a restart can change.
         pub fn needs_restart(old: &Config, new: &Config) -> Vec<&'static str> {
             let mut keys = Vec::new();
+            if !old.listen.opens_as(&new.listen) { keys.push("listen"); }
             $(if old.$($field).+ != new.$($field).+ { keys.push($name); })*
             keys
         }
 
         /// `new`, with what only a restart can change as it is in `running`.
         fn fitting(running: &Config, mut new: Config) -> Config {
+            new.listen = running.listen.renewed(&new.listen);
             $(new.$($field).+.clone_from(&running.$($field).+);)*
             new
         }
     };
 }
 
-// What `server::Gateway::start` makes of them is not made anew by a reload. A key leaves this list when it is.
+// What `server::Gateway::start` makes of them is not made anew by a reload. A key leaves this list when it is. Of `listen`, certificates
+// are renewed and sockets are not.
 fixed_keys! {
-    "listen": listen;
     "upstream.url": upstream.url;
     "upstream.tls": upstream.tls;
     "upstream.connect_timeout": upstream.connect_timeout;

@@ -176,7 +176,7 @@ fn variables_lie_over_the_file() {
     ];
     let config = load(&file, &variables).unwrap().config;
     assert_eq!(config.log.format, super::LogFormat::Json);
-    assert_eq!(config.listen.addresses().len(), 2);
+    assert_eq!(config.listen.listeners().len(), 2);
     assert_eq!(config.upstream.s3_domains, ["a.example", "b.example"]);
     assert_eq!(
         (config.limit.max_waiting, config.store),

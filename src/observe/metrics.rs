@@ -99,6 +99,8 @@ metrics! {
     in_flight: Gauge = "in_flight", Gauge::default();
     /// Client connections open now.
     connections: Gauge = "connections", Gauge::default();
+    /// Connections to a TLS listener on which there came to be no TLS.
+    tls_failures: Counter = "tls_failures", Counter::default();
     /// Bytes of request bodies.
     received_bytes: Counter = "received_bytes", Counter::default();
     /// Bytes of response bodies.

@@ -7,6 +7,7 @@ use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
+use arc_swap::ArcSwap;
 use tokio::net::TcpListener;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{sleep, timeout};
@@ -23,6 +24,8 @@ const LAST_CALL: Duration = Duration::from_millis(50);
 
 pub(super) struct Acceptor {
     pub(super) listener: TcpListener,
+    /// TLS on it, as new connections meet it.
+    pub(super) tls: Option<Arc<ArcSwap<rustls::ServerConfig>>>,
     pub(super) threads: Arc<[DataThread]>,
     pub(super) seats: Arc<Semaphore>,
     pub(super) metrics: Arc<Metrics>,
@@ -52,7 +55,13 @@ impl Acceptor {
                         return;
                     };
                     let seat = Seat::new(permit, thread, &self.metrics);
-                    thread.hand(Accepted { stream, peer, seat });
+                    let tls = self.tls.as_ref().map(|tls| tls.load_full());
+                    thread.hand(Accepted {
+                        stream,
+                        peer,
+                        tls,
+                        seat,
+                    });
                 }
                 Err(error) if is_the_peers(&error) => {}
                 Err(error) => {

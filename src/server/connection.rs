@@ -13,13 +13,16 @@ use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
+use tokio_rustls::server::TlsStream;
 
 use super::activity::{Activity, Tracked};
 use super::door::{Deadlines, Door};
 use super::drain::Drain;
-use super::framing::Limits;
+use super::framing::{Fault, Limits};
+use super::http2;
 use super::refusal::Refusals;
 use super::thread::Accepted;
+use super::tls::{self, NoTls, handshake};
 use crate::config::ServerConfig;
 use crate::exchange::alarm::Alarm;
 use crate::exchange::{Body, Connection};
@@ -38,10 +41,10 @@ const DRAIN_GRACE: Duration = Duration::from_millis(500);
 pub(super) struct Shared {
     pub(super) core: usize,
     pipeline: Arc<ArcSwap<Pipeline>>,
-    metrics: Arc<Metrics>,
-    drain: Drain,
-    limits: Limits,
-    deadlines: Deadlines,
+    pub(super) metrics: Arc<Metrics>,
+    pub(super) drain: Drain,
+    pub(super) limits: Limits,
+    pub(super) deadlines: Deadlines,
     grace: Duration,
 }
 
@@ -71,6 +74,11 @@ impl Shared {
         }
     }
 
+    /// The stack that a request which begins now goes through.
+    pub(super) fn pipeline(&self) -> Pipeline {
+        Pipeline::clone(&self.pipeline.load())
+    }
+
     /// Deadlines and strictness are the door's; what is left for hyper is to parse and to frame.
     fn http1(&self) -> http1::Builder {
         let mut builder = http1::Builder::new();
@@ -87,20 +95,65 @@ impl Shared {
 
 /// Serves one connection to its end; its seat is free again then.
 pub(super) async fn serve(accepted: Accepted, shared: Arc<Shared>) {
-    let Accepted { stream, peer, seat } = accepted;
+    let Accepted {
+        stream,
+        peer,
+        tls,
+        seat,
+    } = accepted;
     let _seat = seat;
     let stream = match TcpStream::from_std(stream).and_then(|stream| stream.set_nodelay(true).map(|()| stream)) {
         Ok(stream) => stream,
         Err(error) => return tracing::debug!(client.address = %peer, %error, "a new connection failed"),
     };
-    // TLS comes in here: the handshake, within `header_timeout`, makes another stream and sets `secure`; ALPN then says whether the
-    // stream goes on as HTTP/1 or, beside it, as HTTP/2.
     let connection = Connection {
         peer,
-        secure: false,
+        secure: tls.is_some(),
         core: shared.core,
     };
-    serve_http1(stream, connection, &shared).await;
+    let Some(tls) = tls else {
+        return serve_http1(stream, connection, &shared).await;
+    };
+    let mut drain = shared.drain.clone();
+    let shaken = tokio::select! {
+        biased;
+        shaken = Box::pin(secure(stream, tls, connection, &shared)) => shaken,
+        () = drain.cut() => None,
+    };
+    match shaken {
+        Some(stream) if stream.get_ref().1.alpn_protocol() == Some(tls::H2) => {
+            Box::pin(http2::serve(stream, connection, &shared)).await;
+        }
+        Some(stream) => Box::pin(serve_http1(stream, connection, &shared)).await,
+        None => {}
+    }
+}
+
+/// Makes TLS of a new connection; nothing if that fails, which is told where it was the client's doing.
+async fn secure(
+    stream: TcpStream,
+    config: Arc<rustls::ServerConfig>,
+    connection: Connection,
+    shared: &Shared,
+) -> Option<TlsStream<TcpStream>> {
+    let within = shared.deadlines.header;
+    let no_tls = match handshake(stream, config, within).await {
+        Ok(stream) => return Some(stream),
+        Err(no_tls) => no_tls,
+    };
+    let peer = connection.peer;
+    match no_tls {
+        NoTls::Left => return None,
+        NoTls::Plain(stream) => {
+            let refusals = Refusals::new(connection, Arc::clone(&shared.metrics));
+            let refusal = refusals.refuse(Fault::Bad("this port speaks TLS: write https:// for http://"));
+            tls::tell(stream, &refusal, within).await;
+        }
+        NoTls::Failed(error) => tracing::info!(client.address = %peer, %error, "a TLS handshake failed"),
+        NoTls::Late => tracing::info!(client.address = %peer, "a TLS handshake took too long"),
+    }
+    shared.metrics.tls_failures.inc();
+    None
 }
 
 async fn serve_http1(stream: impl AsyncRead + AsyncWrite + Unpin + Send, connection: Connection, shared: &Shared) {
@@ -117,7 +170,7 @@ async fn serve_http1(stream: impl AsyncRead + AsyncWrite + Unpin + Send, connect
         let busy = activity.begin();
         let mut request = request.map(Body::from);
         request.extensions_mut().insert(connection);
-        let pipeline = Pipeline::clone(&shared.pipeline.load());
+        let pipeline = shared.pipeline();
         async move {
             let response = pipeline.dispatch(request).await;
             busy.answers();
@@ -126,7 +179,7 @@ async fn serve_http1(stream: impl AsyncRead + AsyncWrite + Unpin + Send, connect
     });
     let mut served = pin!(shared.http1().serve_connection(TokioIo::new(door), service));
     let mut drain = shared.drain.clone();
-    let ended = tokio::select! {
+    let result = tokio::select! {
         biased;
         ended = served.as_mut() => Some(ended),
         () = drain.begun() => {
@@ -151,7 +204,12 @@ async fn serve_http1(stream: impl AsyncRead + AsyncWrite + Unpin + Send, connect
             }
         }
     };
-    match ended {
+    ended(result, connection);
+}
+
+/// Tells how a connection ended; `None` if it was cut.
+pub(super) fn ended(result: Option<hyper::Result<()>>, connection: Connection) {
+    match result {
         Some(Ok(())) => {}
         Some(Err(error)) => tracing::debug!(client.address = %connection.peer, %error, "a connection ended badly"),
         None => tracing::warn!(client.address = %connection.peer, "a connection outlived the drain and was cut"),

@@ -246,7 +246,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Door<S> {
         matches!(self.ends, Some(End::Fault(_))) || self.framing.phase() == Phase::Body
     }
 
-    fn poll_written(&mut self, cx: &mut Context<'_>, written: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
+    fn poll_written<T>(&mut self, cx: &mut Context<'_>, written: Poll<io::Result<T>>) -> Poll<io::Result<T>> {
         if written.is_ready() {
             if self.writing.is_set() && self.ends.is_some() {
                 // hyper has no reason to read again, and there is an end to be told.
@@ -308,7 +308,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Door<S> {
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_flush(cx)
+        // Under TLS what was written may still be here.
+        let flushed = Pin::new(&mut self.stream).poll_flush(cx);
+        self.poll_written(cx, flushed)
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
@@ -326,7 +328,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Door<S> {
                     }
                 }
                 Closing::ShuttingDown => {
-                    ready!(Pin::new(&mut door.stream).poll_shutdown(cx))?;
+                    let shut = Pin::new(&mut door.stream).poll_shutdown(cx);
+                    ready!(door.poll_written(cx, shut))?;
                     door.reading.clear();
                     door.closing = Closing::Lingering;
                 }

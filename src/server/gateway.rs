@@ -117,6 +117,7 @@ impl Gateway {
 
     /// Puts a new configuration in force: requests that begin from now on meet it.
     pub fn reload(&self, config: &Config) {
+        self.plane.renew(&config.listen);
         self.state.ledger.reconfigure(&config.uploads);
         self.pipeline.store(Arc::new(pipeline::build(config, &self.state)));
     }

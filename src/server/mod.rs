@@ -9,10 +9,12 @@ mod door;
 mod drain;
 mod framing;
 mod gateway;
+mod http2;
 mod listener;
 mod plane;
 mod refusal;
 mod thread;
+mod tls;
 
 pub use drain::{Drain, Drained, terminated};
 pub use gateway::{Gateway, StartError};

@@ -16,7 +16,8 @@ use super::connection::Shared;
 use super::drain::{Drain, Drained, Phase};
 use super::listener::listen;
 use super::thread::DataThread;
-use crate::config::{ListenConfig, ServerConfig};
+use super::tls::server_config;
+use crate::config::{ListenConfig, Listener, ServerConfig};
 use crate::observe::Metrics;
 use crate::pipeline::Pipeline;
 
@@ -27,6 +28,8 @@ const CUT_MAX: Duration = Duration::from_secs(5);
 #[derive(Debug)]
 pub struct Plane {
     addresses: Vec<SocketAddr>,
+    /// Of each listener: what new connections meet.
+    tls: Vec<Option<Arc<ArcSwap<rustls::ServerConfig>>>>,
     phase: watch::Sender<Phase>,
     seats: Arc<Semaphore>,
     max_connections: u32,
@@ -56,9 +59,9 @@ impl Plane {
         metrics: &Arc<Metrics>,
     ) -> io::Result<Self> {
         let listeners = listen_on
-            .addresses()
+            .listeners()
             .iter()
-            .map(|address| {
+            .map(|Listener { address, .. }| {
                 listen(*address)
                     .map_err(|error| io::Error::new(error.kind(), format!("cannot listen on {address}: {error}")))
             })
@@ -67,6 +70,13 @@ impl Plane {
             .iter()
             .map(|listener| listener.local_addr())
             .collect::<io::Result<_>>()?;
+        let tls = listen_on
+            .listeners()
+            .iter()
+            .map(|Listener { tls, .. }| tls.as_ref().map(server_config).transpose())
+            .map(|config| config.map(|config| config.map(ArcSwap::from_pointee).map(Arc::new)))
+            .collect::<Result<Vec<_>, _>>()
+            .map_err(io::Error::other)?;
         let (phase, watch) = watch::channel(Phase::Serving);
         let seats = config
             .max_connections
@@ -87,6 +97,7 @@ impl Plane {
         }
         let plane = Self {
             addresses,
+            tls,
             phase,
             seats: Arc::new(Semaphore::new(seats)),
             max_connections: u32::try_from(seats).unwrap_or(u32::MAX),
@@ -94,9 +105,10 @@ impl Plane {
             threads: threads.into(),
             joins,
         };
-        for listener in listeners {
+        for (listener, tls) in listeners.into_iter().zip(&plane.tls) {
             let acceptor = Acceptor {
                 listener: TcpListener::from_std(listener)?,
+                tls: tls.clone(),
                 threads: Arc::clone(&plane.threads),
                 seats: Arc::clone(&plane.seats),
                 metrics: Arc::clone(metrics),
@@ -110,6 +122,23 @@ impl Plane {
     /// Where it listens, ports filled in, in the order of the configuration.
     pub fn addresses(&self) -> &[SocketAddr] {
         &self.addresses
+    }
+
+    /// Shows the certificates of `listen_on`, whose addresses are the ones it was started with, to connections that are made from now on.
+    pub fn renew(&self, listen_on: &ListenConfig) {
+        for (listener, running) in listen_on.listeners().iter().zip(&self.tls) {
+            let (Some(tls), Some(running)) = (&listener.tls, running) else {
+                continue;
+            };
+            match server_config(tls) {
+                Ok(config) => running.store(Arc::new(config)),
+                Err(error) => tracing::error!(
+                    listen = %listener.address,
+                    error = &error as &dyn std::error::Error,
+                    "the new certificates cannot be used, the old ones stay"
+                ),
+            }
+        }
     }
 
     /// A handle that sees the drain begin.

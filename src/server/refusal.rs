@@ -1,4 +1,4 @@
-//! The answer to what is not a request: in lakeFS's form, in bytes, logged and counted, and the connection closes behind it.
+//! The answer to what is not a request: in lakeFS's form, logged and counted; by HTTP/1.1 in bytes, and the connection closes behind it.
 
 use std::fmt::Write;
 use std::sync::Arc;
@@ -9,7 +9,7 @@ use http::Method;
 
 use super::framing::Fault;
 use crate::exchange::body::Read;
-use crate::exchange::{Client, Connection, Context};
+use crate::exchange::{Client, Connection, Context, Response};
 use crate::observe::Metrics;
 use crate::observe::metrics::RefusalLabels;
 
@@ -28,8 +28,8 @@ impl Refusals {
         Self { connection, metrics }
     }
 
-    /// The bytes of the answer.
-    pub(super) fn refuse(&self, fault: Fault) -> Bytes {
+    /// The answer.
+    pub(super) fn respond(&self, fault: Fault, method: &Method) -> Response {
         let rejection = fault.rejection();
         let Connection { peer, secure, .. } = self.connection;
         let context = Context::new(Client {
@@ -49,7 +49,12 @@ impl Refusals {
             mode: "enforce",
         };
         self.metrics.refusals.get_or_create(&labels).inc();
-        let (head, body) = rejection.respond(&context, &Method::GET).into_parts();
+        rejection.respond(&context, method)
+    }
+
+    /// The bytes of the answer by HTTP/1.1, behind which the connection closes.
+    pub(super) fn refuse(&self, fault: Fault) -> Bytes {
+        let (head, body) = self.respond(fault, &Method::GET).into_parts();
         // A refusal's body is all there, so reading it does not wait.
         let body = match body.read_capped(BODY_MAX).now_or_never() {
             Some(Ok(Read::Whole(body, _))) => body,

@@ -17,6 +17,8 @@ use crate::observe::Metrics;
 pub(super) struct Accepted {
     pub(super) stream: TcpStream,
     pub(super) peer: SocketAddr,
+    /// How it is to speak TLS, if it is.
+    pub(super) tls: Option<Arc<rustls::ServerConfig>>,
     pub(super) seat: Seat,
 }
 

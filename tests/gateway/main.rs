@@ -3,11 +3,15 @@
 //! `cfg(test)` on each module tells clippy that helpers there may unwrap, as tests may.
 
 #[cfg(test)]
+mod client_tls;
+#[cfg(test)]
 mod command_line;
 #[cfg(test)]
 mod framing;
 #[cfg(test)]
 mod house;
+#[cfg(test)]
+mod http2;
 #[cfg(test)]
 mod observe;
 #[cfg(test)]

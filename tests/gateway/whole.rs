@@ -9,8 +9,8 @@ use bytes::Bytes;
 use http::{Request, Response, StatusCode, header};
 use lakegate::config::types::Secret;
 use lakegate::config::{
-    Config, EmbeddedConfig, HardResetMember, ListenConfig, LoginConfig, Mode, Preset, RuleConfig, RuleMode,
-    StoreConfig, UpstreamIdentity,
+    Config, EmbeddedConfig, HardResetMember, LoginConfig, Mode, Preset, RuleConfig, RuleMode, StoreConfig,
+    UpstreamIdentity,
 };
 use lakegate::lakefs_client::{Client, Dialer};
 use lakegate::sandbox::{Sandbox, SandboxConfig};
@@ -37,7 +37,7 @@ impl World {
         let (setup, folder) = (SandboxConfig::default(), tempfile::tempdir().unwrap());
         let free = SocketAddr::from(([127, 0, 0, 1], 0));
         let mut config = Config {
-            listen: ListenConfig::One(free),
+            listen: free.into(),
             ..Config::default()
         };
         config.admin.listen = free;

@@ -1,7 +1,7 @@
 //! Which hosts can be one: `Host` lines and the authority of an absolute target (RFC 9110 7.2, RFC 3986 3.2). Pure.
 
 /// Whether this is a host with an optional port, and nothing that two readers could read differently: no user, no list, no encoding.
-pub(super) fn is_host(bytes: &[u8]) -> bool {
+pub(in crate::server) fn is_host(bytes: &[u8]) -> bool {
     let (host_is_fine, port) = match bytes.strip_prefix(b"[") {
         Some(literal) => match literal.iter().position(|byte| *byte == b']') {
             Some(end) => {

@@ -15,6 +15,8 @@ pub(super) enum Length {
     Chunked,
 }
 
+/// The first byte of a TLS handshake.
+const TLS: u8 = 22;
 /// The longest target: what `http::Uri` can hold.
 const TARGET_MAX: usize = u16::MAX as usize - 1;
 
@@ -50,6 +52,9 @@ impl Head {
 
     /// Reads on in `bytes`. Answers with the head's length and its body's, once it is complete.
     pub(super) fn read(&mut self, bytes: &[u8], limits: &Limits) -> Result<Option<(usize, Length)>, Fault> {
+        if bytes.first() == Some(&TLS) {
+            return Err(Fault::Bad("this port does not speak TLS: write http:// for https://"));
+        }
         loop {
             let rest = bytes.get(self.looked..).unwrap_or_default();
             let Some(distance) = rest.iter().position(|byte| *byte == b'\n') else {
@@ -285,7 +290,7 @@ pub(super) fn is_value_byte(byte: u8) -> bool {
 }
 
 /// What `http::Uri` keeps as it is: it would drop a `#` and what follows, which lakeFS would take, and wants some others encoded.
-fn is_target(bytes: &[u8]) -> bool {
+pub(in crate::server) fn is_target(bytes: &[u8]) -> bool {
     let query = bytes.iter().position(|byte| *byte == b'?').unwrap_or(bytes.len());
     let (path, query) = bytes.split_at(query);
     let fine = |byte: &u8| matches!(byte, b'!'..=b'~') && !matches!(byte, b'#' | b'<' | b'>');

@@ -9,8 +9,10 @@ mod body;
 mod fault;
 mod head;
 
+pub(super) use authority::is_host;
 use body::Body;
 pub(super) use fault::Fault;
+pub(super) use head::is_target;
 use head::{Head, Length};
 
 /// What a head may have.

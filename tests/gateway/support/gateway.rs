@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 
-use lakegate::config::{Config, EmbeddedConfig, ListenConfig, StoreConfig};
+use lakegate::config::{Config, EmbeddedConfig, StoreConfig};
 use lakegate::server::Gateway;
 use tempfile::TempDir;
 
@@ -21,7 +21,7 @@ impl TestGateway {
         let folder = tempfile::tempdir().expect("a folder");
         let free = SocketAddr::from(([127, 0, 0, 1], 0));
         let mut config = Config {
-            listen: ListenConfig::One(free),
+            listen: free.into(),
             ..Config::default()
         };
         config.admin.listen = free;

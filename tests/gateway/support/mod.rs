@@ -4,3 +4,4 @@ pub(crate) mod gateway;
 pub(crate) mod lakefs;
 pub(crate) mod plane;
 pub(crate) mod raw;
+pub(crate) mod tls;

@@ -32,8 +32,18 @@ impl TestPlane {
     /// Starts one over a stack.
     pub(crate) fn over(pipeline: Pipeline, config: &ServerConfig, metrics: Arc<Metrics>) -> Self {
         let pipeline = Arc::new(ArcSwap::from_pointee(pipeline));
-        let listen = ListenConfig::One(SocketAddr::from(([127, 0, 0, 1], 0)));
-        let plane = Plane::start(&listen, config, &pipeline, &metrics).expect("the plane starts");
+        let listen = SocketAddr::from(([127, 0, 0, 1], 0)).into();
+        Self::on(&listen, pipeline, config, metrics)
+    }
+
+    /// Starts one on these listeners.
+    pub(crate) fn on(
+        listen: &ListenConfig,
+        pipeline: Arc<ArcSwap<Pipeline>>,
+        config: &ServerConfig,
+        metrics: Arc<Metrics>,
+    ) -> Self {
+        let plane = Plane::start(listen, config, &pipeline, &metrics).expect("the plane starts");
         Self {
             plane,
             metrics,

@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
@@ -76,8 +76,8 @@ impl Message {
 
 /// One end of a connection.
 #[derive(Debug)]
-pub(crate) struct Wire {
-    stream: TcpStream,
+pub(crate) struct Wire<S = TcpStream> {
+    stream: S,
     seen: Vec<u8>,
 }
 
@@ -94,6 +94,13 @@ impl Wire {
     /// Takes one that stands.
     pub(crate) fn new(stream: TcpStream) -> Self {
         stream.set_nodelay(true).expect("nodelay");
+        Self::over(stream)
+    }
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin> Wire<S> {
+    /// Takes any stream.
+    pub(crate) fn over(stream: S) -> Self {
         Self {
             stream,
             seen: Vec::new(),
