@@ -14,7 +14,7 @@ mod tests;
 
 use crate::config::{GuardConfig, Mode};
 use crate::exchange::step::Inner;
-use crate::exchange::{Context, Next, Rejection, Request, Response, Step};
+use crate::exchange::{Context, Next, Proof, Rejection, Request, Response, Step};
 
 pub use decide::{Asked, Decision, Opinion, Refusal, decide, opinions};
 pub use member::{Member, Place};
@@ -86,6 +86,7 @@ fn log(refusal: &Refusal<'_>, context: &Context, decision: &'static str) {
             repository = refusal.place.repository,
             branch = refusal.place.branch,
             principal = context.principal().map(|principal| &*principal.name),
+            auth.proved = context.principal().map(|principal| principal.proof == Proof::Proved),
         },
         "{refusal}"
     );
