@@ -171,3 +171,48 @@ impl<'de> Deserialize<'de> for ListenConfig {
         deserializer.deserialize_any(Either)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::tls::{CertificateConfig, ClientCertificates, PemFile};
+    use crate::config::types::Secret;
+
+    fn listener(port: u16, key: Option<&str>) -> Listener {
+        let tls = key.map(|key| ListenTls {
+            certificates: vec![CertificateConfig {
+                certificate: PemFile::read(std::path::Path::new("nowhere")),
+                key: Secret::new(key),
+            }],
+            client_ca: None,
+            client_certificates: ClientCertificates::Off,
+        });
+        Listener {
+            address: SocketAddr::from(([127, 0, 0, 1], port)),
+            tls,
+        }
+    }
+
+    #[test]
+    fn a_reload_renews_certificates_and_opens_nothing() {
+        let running = ListenConfig::Many(vec![listener(1, None), listener(2, Some("old"))]);
+        let renewed = ListenConfig::Many(vec![listener(1, None), listener(2, Some("new"))]);
+        assert!(running.opens_as(&renewed));
+        assert_eq!(running.renewed(&renewed), renewed);
+        for other in [
+            vec![
+                listener(2, Some("new")),
+                listener(1, Some("new")),
+                listener(3, Some("new")),
+            ],
+            vec![listener(2, Some("new"))],
+        ] {
+            let other = ListenConfig::Many(other);
+            assert!(!running.opens_as(&other));
+            assert_eq!(running.renewed(&other), renewed);
+        }
+        let plain = ListenConfig::Many(vec![listener(1, None), listener(2, None)]);
+        assert!(!running.opens_as(&plain));
+        assert_eq!(running.renewed(&plain), running);
+    }
+}

@@ -16,7 +16,7 @@ use lakegate::exchange::{Body, BodyError};
 
 use super::support::lakefs::{RawLakefs, ok};
 use super::support::plane::{TestPlane, upstream_at};
-use super::support::raw::{soon, until};
+use super::support::raw::{Wire, soon, until};
 use super::support::tls::{Authority, behind_tls, connect, patient};
 
 const OBJECT: &str = "https://lakefs.test/api/v1/repositories/r/branches/main/objects?path=a%2Fb";
@@ -246,6 +246,61 @@ async fn what_contradicts_itself_is_refused_and_the_connection_goes_on() {
     );
     let (head, body, _) = client.ask(request("GET", "https://lakefs.test/", &[])).await.unwrap();
     assert_eq!((head.status().as_u16(), &body[..]), (200, &b"served"[..]));
+    client.driver.abort();
+    plane.rests().await;
+}
+
+#[tokio::test]
+async fn an_early_answer_reaches_a_client_that_is_still_sending() {
+    let stack = TestPlane::answering(&patient(), |_| async { Response::new(Body::from("early".to_owned())) });
+    let (plane, mut client, _authority) = before(&stack, &patient()).await;
+    let (answer, mut stream) = client.send(request("PUT", OBJECT, &[]), false).await;
+    // More than the window of the stream: there is only room for it if somebody reads.
+    upload(&mut stream, 2 << 20, None).await;
+    assert_eq!(read(answer).await.unwrap().1, b"early");
+    client.driver.abort();
+    plane.rests().await;
+}
+
+#[tokio::test]
+async fn frames_out_of_order_end_the_connection_with_a_reason() {
+    let stack = TestPlane::answering(&patient(), |_| async { Response::new(Body::empty()) });
+    let (plane, client, authority) = before(&stack, &patient()).await;
+    const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+    const SETTINGS: &[u8] = &[0, 0, 0, 4, 0, 0, 0, 0, 0];
+    for (what, frames) in [
+        ("no preface", &b"GET / HTTP/1.1\r\nHost: h\r\n\r\n"[..]),
+        (
+            "data of no stream",
+            &[PREFACE, SETTINGS, &[0, 0, 1, 0, 0, 0, 0, 0, 1, 7]].concat(),
+        ),
+        (
+            "a continuation of nothing",
+            &[PREFACE, SETTINGS, &[0, 0, 1, 9, 4, 0, 0, 0, 1, 0x82]].concat(),
+        ),
+        (
+            "an even stream",
+            &[PREFACE, SETTINGS, &[0, 0, 1, 1, 5, 0, 0, 0, 2, 0x82]].concat(),
+        ),
+        (
+            "a frame larger than allowed",
+            &[PREFACE, SETTINGS, &[0xff, 0xff, 0xff, 0, 0, 0, 0, 0, 1]].concat(),
+        ),
+        (
+            "headers that are no HPACK",
+            &[PREFACE, SETTINGS, &[0, 0, 1, 1, 5, 0, 0, 0, 1, 0xff]].concat(),
+        ),
+    ] {
+        let stream = connect(&authority.client(None, &["h2"]), &plane, "lakefs.test")
+            .await
+            .unwrap();
+        let mut wire = Wire::over(stream);
+        wire.send(frames).await;
+        let rest = wire.rest().await;
+        // A GOAWAY, whose code is not NO_ERROR; a client without the preface gets nothing but that, or nothing.
+        let goaway = rest.windows(4).any(|window| window == [0, 0, 8, 7]);
+        assert!(goaway || what == "no preface", "{what}: {rest:?}");
+    }
     client.driver.abort();
     plane.rests().await;
 }

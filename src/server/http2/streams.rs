@@ -11,12 +11,17 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http_body::{Body as HttpBody, Frame, SizeHint};
+use http_body_util::BodyExt;
 use hyper::body::Incoming;
 use hyper::rt::Executor;
-use tokio::time::Instant;
+use tokio::runtime::Handle;
+use tokio::time::{Instant, timeout};
 
 use crate::exchange::alarm::Alarm;
 use crate::exchange::{Body, BodyError};
+
+/// How long a body is read on whose request has been answered.
+const LINGER_MAX: Duration = Duration::from_secs(2);
 
 /// What is known of a connection's streams. Cheap to clone.
 #[derive(Debug, Clone)]
@@ -96,7 +101,7 @@ impl Streams {
             return Body::empty();
         }
         Body::new(Upload {
-            incoming,
+            incoming: Some(incoming),
             idle: self.0.idle,
             alarm: Alarm::default(),
         })
@@ -204,9 +209,13 @@ impl HttpBody for Answer {
 }
 
 /// The body of a request, with a deadline for the client.
+///
+/// One that was answered before its end is read on for a while: there are clients that lose the answer if their stream is reset while
+/// they send (curl up to 8).
 #[derive(Debug)]
 struct Upload {
-    incoming: Incoming,
+    /// Gone once it has failed.
+    incoming: Option<Incoming>,
     idle: Duration,
     alarm: Alarm,
 }
@@ -216,9 +225,15 @@ impl HttpBody for Upload {
     type Error = BodyError;
 
     fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
-        let polled = Pin::new(&mut self.incoming).poll_frame(cx);
+        let Some(incoming) = &mut self.incoming else {
+            return Poll::Ready(None);
+        };
+        let polled = Pin::new(incoming).poll_frame(cx);
         if polled.is_ready() {
             self.alarm.clear();
+            if matches!(polled, Poll::Ready(Some(Err(_)))) {
+                self.incoming = None;
+            }
             return polled.map_err(BodyError::Stream);
         }
         let idle = self.idle;
@@ -230,10 +245,26 @@ impl HttpBody for Upload {
     }
 
     fn is_end_stream(&self) -> bool {
-        self.incoming.is_end_stream()
+        self.incoming.as_ref().is_none_or(HttpBody::is_end_stream)
     }
 
     fn size_hint(&self) -> SizeHint {
-        self.incoming.size_hint()
+        self.incoming
+            .as_ref()
+            .map_or(SizeHint::with_exact(0), HttpBody::size_hint)
+    }
+}
+
+impl Drop for Upload {
+    fn drop(&mut self) {
+        let Some(mut incoming) = self.incoming.take().filter(|incoming| !incoming.is_end_stream()) else {
+            return;
+        };
+        // Without a runtime everything ends, and this with it.
+        if let Ok(runtime) = Handle::try_current() {
+            runtime.spawn(timeout(LINGER_MAX, async move {
+                while matches!(incoming.frame().await, Some(Ok(_))) {}
+            }));
+        }
     }
 }
