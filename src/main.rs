@@ -2,6 +2,10 @@
 
 use std::process::ExitCode;
 
+/// A proxied request asks for memory some forty times.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 fn main() -> ExitCode {
     lakegate::cli::run()
 }
