@@ -18,14 +18,15 @@ use tokio_rustls::server::TlsStream;
 use super::activity::{Activity, Tracked};
 use super::door::{Deadlines, Door};
 use super::drain::Drain;
+use super::expect;
 use super::framing::{Fault, Limits};
 use super::http2;
 use super::refusal::Refusals;
 use super::thread::Accepted;
 use super::tls::{self, NoTls, handshake};
 use crate::config::ServerConfig;
+use crate::exchange::Connection;
 use crate::exchange::alarm::Alarm;
-use crate::exchange::{Body, Connection};
 use crate::observe::Metrics;
 use crate::pipeline::Pipeline;
 
@@ -168,11 +169,12 @@ async fn serve_http1(stream: impl AsyncRead + AsyncWrite + Unpin + Send, connect
     );
     let service = service_fn(|request: http::Request<Incoming>| {
         let busy = activity.begin();
-        let mut request = request.map(Body::from);
+        let (mut request, awaited) = expect::watch(request);
         request.extensions_mut().insert(connection);
         let pipeline = shared.pipeline();
         async move {
-            let response = pipeline.dispatch(request).await;
+            let mut response = pipeline.dispatch(request).await;
+            awaited.answer(&mut response);
             busy.answers();
             Ok::<_, Infallible>(response.map(|body| Tracked { body, _busy: busy }))
         }

@@ -7,6 +7,7 @@ mod activity;
 mod connection;
 mod door;
 mod drain;
+mod expect;
 mod framing;
 mod gateway;
 mod http2;

@@ -44,7 +44,8 @@ impl Answering {
             times,
             progress,
         } = self;
-        if lease.is_dead() {
+        // A body that lakeFS answered without wanting it never comes, and without it the connection is of no more use.
+        if lease.is_dead() || progress.as_ref().is_some_and(|progress| progress.is_asked()) {
             return;
         }
         if lease.sender.is_ready() {

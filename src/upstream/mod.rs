@@ -16,7 +16,8 @@ use std::sync::Arc;
 use std::task::{Context as TaskContext, Poll};
 use std::time::Duration;
 
-use http::header::HeaderMap;
+use http::StatusCode;
+use http::header::{self, HeaderMap};
 use hyper::body::Incoming;
 use hyper::client::conn::{TrySendError, http1};
 use hyper_util::rt::TokioIo;
@@ -121,8 +122,16 @@ impl Inner {
         let (mut head, body) = request.into_parts();
         rewrite::request(&mut head, &body, context.client());
         context.facts().decision = Some("forwarded");
-        let (upload, progress) = Upload::new(body);
-        let request = http::Request::from_parts(head, upload);
+        let asked = asks_first(&head.headers);
+        let (upload, progress) = Upload::new(body, asked);
+        let mut request = http::Request::from_parts(head, upload);
+        if let Some(progress) = progress.clone().filter(|_| asked) {
+            hyper::ext::on_informational(&mut request, move |answer| {
+                if answer.status() == StatusCode::CONTINUE {
+                    progress.go();
+                }
+            });
+        }
         let (lease, response) = self.send(request, pool, progress.as_deref(), context).await?;
         let answering = Answering {
             lease,
@@ -263,6 +272,11 @@ fn request_id(headers: &HeaderMap) -> Option<String> {
         .get(headers::REQUEST_ID)
         .or_else(|| headers.get("x-amz-request-id"))?;
     id.to_str().ok().map(str::to_owned)
+}
+
+/// Whether the client waits to be told that its body is wanted (RFC 9110 10.1.1); the server refuses any other expectation.
+fn asks_first(headers: &HeaderMap) -> bool {
+    headers.contains_key(header::EXPECT)
 }
 
 /// Says who broke an exchange that had begun.

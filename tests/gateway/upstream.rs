@@ -303,13 +303,49 @@ async fn old_clients_are_served() {
 #[tokio::test]
 async fn a_client_that_expects_100_gets_it_when_lakefs_wants_the_body() {
     let lakefs = RawLakefs::listen().await;
-    let (_plane, mut wire) = before(&lakefs).await;
-    let served = lakefs.serve(|_| ok("{}"));
+    let (plane, mut wire) = before(&lakefs).await;
     wire.send(format!("{UPLOAD}Expect: 100-continue\r\nContent-Length: 4\r\n\r\n"))
         .await;
+    let mut up = lakefs.accept().await;
+    let head = up.head().await.unwrap();
+    assert_eq!(head.header("expect"), Some("100-continue"));
+    up.send("HTTP/1.1 100 Continue\r\n\r\n").await;
     assert_eq!(wire.head().await.unwrap().start, "HTTP/1.1 100 Continue");
-    assert_eq!(wire.ask("body").await.status(), 200);
-    assert_eq!(served.last().text(), "body");
+    wire.send("body").await;
+    assert_eq!(up.body(head, false).await.unwrap().text(), "body");
+    up.send(ok("{}")).await;
+    let answer = wire.answer().await;
+    assert_eq!(
+        (answer.status(), answer.header("connection")),
+        (200, None),
+        "the connection is good for more"
+    );
+    drop(wire);
+    plane.rests().await;
+}
+
+#[tokio::test]
+async fn a_client_that_expects_100_is_not_asked_for_a_body_that_lakefs_refuses() {
+    let lakefs = RawLakefs::listen().await;
+    let (plane, mut wire) = before(&lakefs).await;
+    wire.send(format!("{UPLOAD}Expect: 100-continue\r\nContent-Length: 4\r\n\r\n"))
+        .await;
+    let mut up = lakefs.accept().await;
+    up.head().await.unwrap();
+    up.send(REFUSAL).await;
+    let answer = wire.answer().await;
+    assert_eq!(answer.status(), 401, "no 100 before it");
+    assert_eq!(
+        answer.header("connection"),
+        Some("close"),
+        "or a client might send another request where its body should be"
+    );
+    assert!(
+        !up.fill().await,
+        "the gateway gives the connection up: without the body it is of no use"
+    );
+    drop(wire);
+    plane.rests().await;
 }
 
 #[tokio::test]
