@@ -67,7 +67,8 @@ def blank(text, own=()):
 def _headers(answer, own):
     told = collections.defaultdict(list)
     for name, value in answer.headers:
-        if name.lower() not in OF_EACH_HOP:
+        # A length that is the body's own says nothing that the body does not, and times are not all equally long.
+        if name.lower() not in OF_EACH_HOP and (name.lower(), value) != ("content-length", str(len(answer.body))):
             told[name].append(blank(value, own))
     return told
 

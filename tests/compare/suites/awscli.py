@@ -21,7 +21,7 @@ def run(place):
     bucket = f"s3://{place.name}/main"
 
     def run_aws(label, *words, stdin=None):
-        place.command(label, sys.executable, aws, "--endpoint-url", place.url, *words, environment=environment, stdin=stdin, in_any_order=words[0] == "s3")
+        place.command(label, sys.executable, aws, "--endpoint-url", place.url, *words, environment=environment, stdin=stdin, in_any_order=words[:2] in (("s3", "cp"), ("s3", "sync"), ("s3", "rm")))
 
     run_aws("cp up", "s3", "cp", "--no-progress", "tree", f"{bucket}/tree/", "--recursive")
     run_aws("cp big", "s3", "cp", "--no-progress", "big", f"{bucket}/big file")

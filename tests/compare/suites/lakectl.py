@@ -31,8 +31,8 @@ def run(place):
         "fs upload {}/work/tree/ --source tree/ --recursive", "fs upload {}/work/big --source big --pre-sign=true", "fs upload {}/work/big2 --source big --pre-sign=false",
         "fs ls {}/work/", "fs ls {}/work/ --recursive", "fs stat {}/work/a/one.txt", "fs stat {}/work/none", "fs cat {}/work/a/one.txt", "fs cat {}/work/a/one.txt --pre-sign=false", "fs cat {}/work/none",
         "fs download {}/work/big down --parallelism 1", "fs download {}/work/big2 down2 --pre-sign=false", "diff {}/work", "commit {}/work -m one --meta k=v", "commit {}/work -m nothing",
-        "commit {}/work -m empty --allow-empty-message --allow-empty-commit", "log {}/work", "log {}/work --oneline", "show commit {}/work", "diff {}/main {}/work", "merge {}/work {}/main", "merge {}/work {}/main",
-        "tag create {}/v1 {}/main", "tag list {}", "tag show {}/v1", "tag delete {}/v1 -y", "fs rm {}/work/a/one.txt", "fs rm {}/work/tree/ --recursive", "branch reset {}/work -y", "branch revert {}/main {}/main~0 -m 1 -y",
+        "commit {}/work -m empty --allow-empty-message --allow-empty-commit", "log {}/work", "log {}/work --amount 1", "show commit {}/work", "diff {}/main {}/work", "merge {}/work {}/main", "merge {}/work {}/main",
+        "tag create {}/v1 {}/main", "tag list {}", "tag show {}/v1", "tag delete {}/v1 -y", "fs rm {}/work/a/one.txt", "fs rm {}/work/tree/ --recursive", "branch reset {}/work -y", "branch revert {}/main main -m 1 -y",
         "cherry-pick {}/work {}/main", "branch-protect add {} release-*", "branch-protect list {}", "branch-protect delete {} release-*", "refs-dump {}", "actions runs list {}", "gc get-config {}", "annotate {}/main/",
         "branch delete {}/work -y", "auth users list", "doctor", "repo delete {} -y",
     ):  # fmt: skip
