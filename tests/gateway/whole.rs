@@ -1,6 +1,5 @@
 //! The gateway as `lakegate serve` runs it, in this process, in front of the sandbox: what no layer's own tests can show.
 
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -9,60 +8,45 @@ use bytes::Bytes;
 use http::{Request, Response, StatusCode, header};
 use lakegate::config::types::Secret;
 use lakegate::config::{
-    Config, EmbeddedConfig, HardResetMember, LoginConfig, Mode, Preset, RuleConfig, RuleMode, StoreConfig,
-    UpstreamIdentity,
+    Config, HardResetMember, LoginConfig, Mode, Preset, RuleConfig, RuleMode, StoreConfig, UpstreamIdentity,
 };
 use lakegate::lakefs_client::{Client, Dialer};
 use lakegate::sandbox::{Sandbox, SandboxConfig};
-use lakegate::server::Gateway;
 use lakegate::store::{Filter, State, Store, StoreError};
-use tempfile::TempDir;
 use tokio::runtime::Handle;
 use tokio::time::Instant;
+
+use crate::support::gateway::TestGateway;
 
 const LONG: Duration = Duration::from_secs(30);
 
 /// A gateway in front of a sandbox with a repository `demo`: two commits on `main`, a branch `dev`.
 struct World {
-    gateway: Gateway,
+    running: TestGateway,
     sandbox: Sandbox,
     client: Client,
-    config: Config,
-    _folder: TempDir,
 }
 
 impl World {
     async fn start(adapt: impl FnOnce(&mut Config)) -> Self {
         let sandbox = Sandbox::start(SandboxConfig::default()).await.unwrap();
-        let (setup, folder) = (SandboxConfig::default(), tempfile::tempdir().unwrap());
-        let free = SocketAddr::from(([127, 0, 0, 1], 0));
-        let mut config = Config {
-            listen: free.into(),
-            ..Config::default()
-        };
-        config.admin.listen = free;
-        config.admin.socket = folder.path().join("lakegate.sock");
-        config.store = StoreConfig::Embedded(EmbeddedConfig {
-            path: folder.path().join("lakegate.redb"),
-        });
-        config.upstream.url = sandbox.url().parse().unwrap();
-        config.auth.lakefs_secret = Some(Secret::new(setup.secret));
-        config.auth.upstream = UpstreamIdentity::Login(LoginConfig {
-            access_key_id: Secret::new(setup.access_key_id),
-            secret_access_key: Secret::new(setup.secret_access_key),
-        });
-        adapt(&mut config);
-        let gateway = Gateway::start(config.clone(), None).await.unwrap();
-        let address = gateway.addresses()[0];
-        let mut to = config.upstream.clone();
-        to.url = format!("http://{address}").parse().unwrap();
+        let setup = SandboxConfig::default();
+        let running = TestGateway::before(sandbox.address(), |config| {
+            config.auth.lakefs_secret = Some(Secret::new(setup.secret));
+            config.auth.upstream = UpstreamIdentity::Login(LoginConfig {
+                access_key_id: Secret::new(setup.access_key_id),
+                secret_access_key: Secret::new(setup.secret_access_key),
+            });
+            adapt(config);
+        })
+        .await;
+        let mut to = running.config.upstream.clone();
+        to.url = format!("http://{}", running.gateway.addresses()[0]).parse().unwrap();
         let client = Client::new(Arc::new(Dialer::new(&to).unwrap()), &to.url, Handle::current());
         let world = Self {
-            gateway,
+            running,
             sandbox,
             client,
-            config,
-            _folder: folder,
         };
         let repository = r#"{"name":"demo","storage_namespace":"s3://sandbox/demo","default_branch":"main"}"#;
         world.must("POST", "/repositories", repository).await;
@@ -103,7 +87,7 @@ impl World {
     }
 
     async fn stop(self) {
-        self.gateway.stop().await;
+        self.running.gateway.stop().await;
         self.sandbox.shutdown().await;
     }
 }
@@ -160,11 +144,11 @@ async fn shadow_and_observe_refuse_nothing() {
 async fn a_reload_changes_the_rules_for_the_next_request() {
     let world = World::start(|_| {}).await;
     world.must("PUT", FORCED, "").await;
-    let mut changed = world.config.clone();
+    let mut changed = world.running.config.clone();
     changed.guard.rules = vec![protect(RuleMode::Enforce)];
-    world.gateway.reload(&changed);
+    world.running.gateway.reload(&changed);
     assert_eq!(world.ask("PUT", FORCED, "").await.status(), StatusCode::FORBIDDEN);
-    world.gateway.reload(&world.config);
+    world.running.gateway.reload(&world.running.config);
     world.must("PUT", FORCED, "").await;
     world.stop().await;
 }
@@ -200,13 +184,12 @@ async fn the_ledger_outlives_the_gateway() {
             "",
         )
         .await;
-    let World {
+    let World { running, sandbox, .. } = world;
+    let TestGateway {
         gateway,
-        sandbox,
         config,
-        _folder,
-        ..
-    } = world;
+        folder,
+    } = running;
     gateway.stop().await;
     let store = reopened(&config.store).await;
     let uploads = store.uploads(Filter::default(), 10).await.unwrap();
@@ -214,6 +197,7 @@ async fn the_ledger_outlives_the_gateway() {
     assert_eq!((&*uploads[0].path, uploads[0].state), ("big", State::Open));
     assert!(uploads[0].upload_id.is_some());
     sandbox.shutdown().await;
+    drop(folder);
 }
 
 /// The store of a gateway that has stopped: its thread lets go of the file a moment later.

@@ -12,7 +12,10 @@ use super::raw::Wire;
 #[derive(Debug)]
 pub(crate) struct TestGateway {
     pub(crate) gateway: Gateway,
-    _folder: TempDir,
+    /// What it was started with.
+    pub(crate) config: Config,
+    /// Its store and socket.
+    pub(crate) folder: TempDir,
 }
 
 impl TestGateway {
@@ -32,8 +35,9 @@ impl TestGateway {
         config.upstream.url = format!("http://{lakefs}").parse().expect("an address");
         adapt(&mut config);
         Self {
-            gateway: Gateway::start(config, None).await.expect("the gateway starts"),
-            _folder: folder,
+            gateway: Gateway::start(config.clone(), None).await.expect("the gateway starts"),
+            config,
+            folder,
         }
     }
 
