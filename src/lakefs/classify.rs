@@ -5,7 +5,7 @@ use http::request::Parts;
 
 use super::operation::Operation;
 use super::url::Query;
-use super::{delete, force, rest, s3, web};
+use super::{danger, delete, force, named, rest, s3, web};
 
 /// Which of lakeFS's three faces a request speaks to; it decides the form of an error.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -68,21 +68,33 @@ pub struct Classified {
     pub parts: Option<u32>,
     /// The content a commit takes instead of the branch's staging area (query `source_metarange`).
     pub source_metarange: Option<String>,
+    /// Whether a merge's source may win its conflicts (body `strategy`).
+    pub source_wins: bool,
     /// Whether it is forced.
     pub force: Force,
 }
 
 impl Classified {
-    /// Completes what the head left to the body: whether it forces, and the objects of a bulk delete. A body that cannot be read changes
-    /// nothing of these: it could name anything in the place that the head names.
+    /// Completes what the head left to the body: whether it forces, which side of a merge wins, the objects of a bulk delete or an import,
+    /// the name of a new branch or tag. A body that cannot be read changes none of the targets: it could name anything in the place that
+    /// the head names.
     pub fn read_body(&mut self, body: &[u8]) {
         if self.force == Force::InBody {
             self.force = force::judge(body);
+        }
+        if matches!(
+            self.operation,
+            Operation::MergeIntoBranch | Operation::MergeIntoBranchAsync
+        ) {
+            self.source_wins = named::source_may_win(body);
         }
         let Some(place) = self.targets.first() else { return };
         let named = match self.operation {
             Operation::S3DeleteObjects => delete::by_xml(&place.repository, body),
             Operation::DeleteObjects => delete::by_json(place, body),
+            Operation::ImportStart => named::imported(place, body),
+            Operation::CreateBranch => named::created(place, "name", body),
+            Operation::CreateTag => named::created(place, "id", body),
             _ => None,
         };
         if let Some(named) = named.filter(|named| !named.is_empty()) {
@@ -92,7 +104,7 @@ impl Classified {
 
     /// The repository and branch that the operation changes, if it changes a branch that its head names.
     pub fn branch(&self) -> Option<(&str, &str)> {
-        if !self.operation.spec().mutates || self.operation == Operation::DeleteTag {
+        if !self.operation.spec().mutates || danger::names_a_tag(self.operation) {
             return None;
         }
         let subject = self.targets.iter().find(|target| target.role == Role::Subject)?;

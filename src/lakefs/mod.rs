@@ -5,11 +5,13 @@
 
 pub mod classify;
 pub mod cookie;
+pub mod danger;
 mod delete;
 pub mod force;
 pub mod glob;
 mod gob;
 mod json;
+mod named;
 pub mod operation;
 pub mod pmpu;
 pub mod reply;
@@ -21,6 +23,7 @@ pub mod url;
 mod web;
 
 pub use classify::{Classified, Force, Malformed, Protocol, Role, Target, classify};
+pub use danger::{Danger, Dangers, Place};
 pub use operation::{Class, ForceIn, Operation, Spec};
 pub use s3::is_aws_chunked;
 pub use url::Query;

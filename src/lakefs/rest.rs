@@ -134,6 +134,8 @@ impl<'a> Seen<'a> {
             source_metarange: (operation == Operation::Commit)
                 .then(|| query.first("source_metarange").map(Cow::into_owned))
                 .flatten(),
+            // Until its body says otherwise.
+            source_wins: matches!(operation, Operation::MergeIntoBranch | Operation::MergeIntoBranchAsync),
             force: force(operation, query),
         };
         match self.malformed {

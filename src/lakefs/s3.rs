@@ -80,6 +80,7 @@ pub(super) fn classify(
         part_number: parameter("partNumber").and_then(|number| number.parse().ok()),
         parts: None,
         source_metarange: None,
+        source_wins: false,
         force: Force::No,
     };
     if broken {

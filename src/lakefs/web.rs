@@ -20,6 +20,7 @@ pub(super) fn classify(path: &str) -> Classified {
         part_number: None,
         parts: None,
         source_metarange: None,
+        source_wins: false,
         force: Force::No,
     }
 }
