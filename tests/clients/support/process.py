@@ -32,16 +32,15 @@ def free_ports(count):
 
 
 class Process:
-    """One running lakegate. Its stdout and stderr go to one file."""
+    """One running lakegate, or another `command`. Its stdout and stderr go to one file."""
 
-    def __init__(self, name, arguments, folder, environment=None):
+    def __init__(self, name, arguments, folder, environment=None, command=None):
         self.name = name
         self.folder = folder
         folder.mkdir(parents=True, exist_ok=True)
         self.log_path = folder / f"{name}.log"
         self._out = self.log_path.open("ab")
-        command = [str(binary()), *arguments]
-        self._child = subprocess.Popen(command, cwd=folder, stdout=self._out, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL, env={**os.environ, **(environment or {})})
+        self._child = subprocess.Popen([str(command or binary()), *arguments], cwd=folder, stdout=self._out, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL, env={**os.environ, **(environment or {})})
 
     @property
     def pid(self):

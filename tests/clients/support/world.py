@@ -77,7 +77,7 @@ class Back:
 class Gateway(process.Process):
     """One `lakegate serve` in front of a Back."""
 
-    def __init__(self, name, back, folder, upstream="login", **changes):
+    def __init__(self, name, back, folder, upstream="login", health="readyz", **changes):
         listen, admin = process.free_ports(2)
         self.back, self.upstream = back, upstream
         self.url, self.admin_url = f"http://127.0.0.1:{listen}", f"http://127.0.0.1:{admin}"
@@ -108,7 +108,7 @@ class Gateway(process.Process):
         self.configuration.write_text(json.dumps(configuration, indent=2))  # JSON is YAML
         self.environment = {"SUITE_KEY": back.access_key, "SUITE_SECRET": back.secret_key, "SUITE_AUTH_SECRET": back.auth_secret}
         super().__init__(name, ["serve", "--config", str(self.configuration)], folder, self.environment)
-        self.wait_until(f"{self.admin_url}/readyz")
+        self.wait_until(f"{self.admin_url}/{health}")
 
     def lines(self):
         """Its log, one object a line."""
