@@ -22,8 +22,8 @@ const CLIENT_LEFT: u16 = 499;
 pub(super) struct AccessLine {
     context: Context,
     metrics: Arc<Metrics>,
-    method: Method,
-    target: String,
+    /// Method and target, if that much could be read.
+    asked: Option<(Method, String)>,
     user_agent: Option<String>,
     received: Arc<AtomicU64>,
     status: u16,
@@ -54,10 +54,24 @@ impl AccessLine {
         Self {
             context,
             metrics,
-            method: request.method().clone(),
-            target: truncated(&redacted(target), TARGET_MAX).to_owned(),
+            asked: Some((request.method().clone(), written(target))),
             user_agent: user_agent.map(|agent| truncated(agent, USER_AGENT_MAX).to_owned()),
             received,
+            status: CLIENT_LEFT,
+            sent: 0,
+            ended: Ended::Dropped,
+        }
+    }
+
+    /// Of what was refused at the door.
+    pub(super) fn of_no_request(context: Context, metrics: Arc<Metrics>, asked: Option<(Method, String)>) -> Self {
+        metrics.in_flight.inc();
+        Self {
+            context,
+            metrics,
+            asked: asked.map(|(method, target)| (method, written(&target))),
+            user_agent: None,
+            received: Arc::default(),
             status: CLIENT_LEFT,
             sent: 0,
             ended: Ended::Dropped,
@@ -111,6 +125,11 @@ impl AccessLine {
         let classified = self.context.classified();
         let principal = self.context.principal();
         let subject = classified.and_then(|c| c.targets.iter().find(|target| target.role == Role::Subject));
+        let asked = self.asked.as_ref();
+        let (method, uri) = (
+            asked.map(|(method, _)| method.as_str()),
+            asked.map(|(_, target)| &**target),
+        );
         let shadow = Some(facts.shadow.join(",")).filter(|shadow| !shadow.is_empty());
         let ended = match self.ended {
             Ended::Done => "done",
@@ -127,8 +146,8 @@ impl AccessLine {
                 principal = principal.map(|principal| &*principal.name),
                 auth.method = principal.map(|principal| principal.method),
                 auth.proved = principal.map(|principal| principal.proof == Proof::Proved),
-                method = self.method.as_str(),
-                uri = &*self.target,
+                method,
+                uri,
                 operation = classified.map(|classified| classified.operation.spec().id),
                 repository = subject.map(|subject| &*subject.repository),
                 reference = subject.and_then(|subject| subject.reference.as_deref()),
@@ -149,7 +168,7 @@ impl AccessLine {
                 error = facts.error.as_deref(),
             },
             "{} {} -> {}",
-            self.method, self.target, self.status
+            method.unwrap_or("no"), uri.unwrap_or("request"), self.status
         );
     }
 }
@@ -159,6 +178,11 @@ impl Drop for AccessLine {
         self.count();
         self.write();
     }
+}
+
+/// A target as the line has it.
+fn written(target: &str) -> String {
+    truncated(&redacted(target), TARGET_MAX).to_owned()
 }
 
 /// The target with every query value gone that signs or authenticates, or holds a URL that does: a presigned URL is a credential.

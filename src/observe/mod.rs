@@ -13,6 +13,7 @@ use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 
 use futures_util::FutureExt;
+use http::Method;
 use ipnet::IpNet;
 use tracing::Instrument;
 
@@ -60,6 +61,16 @@ impl Step for Observe {
         });
         line.attach(response)
     }
+}
+
+/// The access line of what the door refused: bytes in which not more can be read than a method and a target, or not even these.
+pub fn refused(
+    context: Context,
+    metrics: Arc<Metrics>,
+    asked: Option<(Method, String)>,
+    response: Response,
+) -> Response {
+    AccessLine::of_no_request(context, metrics, asked).attach(response)
 }
 
 #[cfg(test)]

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
+use http::header::HOST;
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
@@ -25,8 +26,8 @@ use super::refusal::Refusals;
 use super::thread::Accepted;
 use super::tls::{self, NoTls, handshake};
 use crate::config::ServerConfig;
-use crate::exchange::Connection;
 use crate::exchange::alarm::Alarm;
+use crate::exchange::{Connection, Request, headers};
 use crate::observe::Metrics;
 use crate::pipeline::Pipeline;
 
@@ -147,7 +148,8 @@ async fn secure(
         NoTls::Left => return None,
         NoTls::Plain(stream) => {
             let refusals = Refusals::new(connection, Arc::clone(&shared.metrics));
-            let refusal = refusals.refuse(Fault::Bad("this port speaks TLS: write https:// for http://"));
+            let fault = Fault::Bad("this port speaks TLS: write https:// for http://");
+            let refusal = refusals.refuse(fault, None);
             tls::tell(stream, &refusal, within).await;
         }
         NoTls::Failed(error) => tracing::info!(client.address = %peer, %error, "a TLS handshake failed"),
@@ -165,11 +167,12 @@ async fn serve_http1(stream: impl AsyncRead + AsyncWrite + Unpin + Send, connect
         shared.limits,
         shared.deadlines,
         Arc::clone(&activity),
-        Box::new(move |fault| refusals.refuse(fault)),
+        Box::new(move |fault, asked| refusals.refuse(fault, asked)),
     );
     let service = service_fn(|request: http::Request<Incoming>| {
         let busy = activity.begin();
         let (mut request, awaited) = expect::watch(request);
+        name_one_host(&mut request);
         request.extensions_mut().insert(connection);
         let pipeline = shared.pipeline();
         async move {
@@ -207,6 +210,15 @@ async fn serve_http1(stream: impl AsyncRead + AsyncWrite + Unpin + Send, connect
         }
     };
     ended(result, connection);
+}
+
+/// The host of an absolute target overrules Host (RFC 9112 3.2.2), as in Go and so in lakeFS. Host then says the same, so that whoever reads
+/// the request behind the gateway reads the host that it was judged by; a signature is made over that host, too.
+fn name_one_host(request: &mut Request) {
+    if let Some(authority) = request.uri().authority() {
+        let host = headers::value(authority.as_str());
+        request.headers_mut().insert(HOST, host);
+    }
 }
 
 /// Tells how a connection ended; `None` if it was cut.

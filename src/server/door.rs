@@ -14,7 +14,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::Instant;
 
 use super::activity::Activity;
-use super::framing::{Fault, Framing, Judgement, Limits, Phase};
+use super::framing::{Asked, Fault, Framing, Judgement, Limits, Phase};
 use crate::exchange::alarm::Alarm;
 
 /// How much is read at a time behind a head that came in pieces.
@@ -36,7 +36,7 @@ pub(super) struct Deadlines {
 }
 
 /// Says to the client, in bytes, why it is refused. Called once.
-pub(super) type Refuse = Box<dyn FnOnce(Fault) -> Bytes + Send>;
+pub(super) type Refuse = Box<dyn FnOnce(Fault, Option<Asked>) -> Bytes + Send>;
 
 /// The stream.
 pub(super) struct Door<S> {
@@ -45,6 +45,8 @@ pub(super) struct Door<S> {
     activity: Arc<Activity>,
     deadlines: Deadlines,
     refuse: Option<Refuse>,
+    /// What the refused head asks for.
+    asked: Option<Asked>,
     /// Judged bytes that hyper had no room for.
     passed: BytesMut,
     /// A head that is not complete.
@@ -93,6 +95,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Door<S> {
             activity,
             deadlines,
             refuse: Some(refuse),
+            asked: None,
             passed: BytesMut::new(),
             held: BytesMut::new(),
             begun: false,
@@ -146,8 +149,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Door<S> {
             return Poll::Ready(Ok(()));
         }
         let Judgement { passed, fault } = self.framing.judge(new);
-        if fault.is_none() {
-            self.held.extend_from_slice(new.get(passed..).unwrap_or_default());
+        let rest = new.get(passed..).unwrap_or_default();
+        match fault {
+            None => self.held.extend_from_slice(rest),
+            Some(_) => self.asked = self.framing.asked(rest),
         }
         buf.set_filled(before + passed);
         self.note(fault);
@@ -166,6 +171,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Door<S> {
         self.held.extend_from_slice(more.filled());
         let Judgement { passed, fault } = self.framing.judge(&self.held);
         self.passed = self.held.split_to(passed);
+        if fault.is_some() {
+            self.asked = self.framing.asked(&self.held);
+        }
         self.note(fault);
         Poll::Ready(Ok(()))
     }
@@ -201,7 +209,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Door<S> {
             self.reading.set_once(HALF_CLOSED_MAX);
             ready!(self.reading.poll(cx));
         } else if let (End::Fault(fault), Some(refuse)) = (end, self.refuse.take()) {
-            self.closing = Closing::Refusing(refuse(fault));
+            self.closing = Closing::Refusing(refuse(fault, self.asked.take()));
         }
         Poll::Ready(Ok(()))
     }
@@ -218,6 +226,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Door<S> {
             self.reading.set(left);
             ready!(self.reading.poll(cx));
         }
+        self.asked = self.framing.asked(&self.held);
         self.ends = Some(match self.head_began {
             Some(_) => End::Fault(Fault::HeadTimeout),
             None => End::Eof,

@@ -1,4 +1,4 @@
-//! The answer to what is not a request: in lakeFS's form, logged and counted; by HTTP/1.1 in bytes, and the connection closes behind it.
+//! The answer to what is not a request: in lakeFS's form, with an access line; by HTTP/1.1 in bytes, and the connection closes behind it.
 
 use std::fmt::Write;
 use std::sync::Arc;
@@ -7,11 +7,10 @@ use bytes::Bytes;
 use futures_util::FutureExt;
 use http::Method;
 
-use super::framing::Fault;
+use super::framing::{Asked, Fault};
 use crate::exchange::body::Read;
 use crate::exchange::{Client, Connection, Context, Response};
-use crate::observe::Metrics;
-use crate::observe::metrics::RefusalLabels;
+use crate::observe::{self, Metrics};
 
 /// More than any refusal has.
 const BODY_MAX: usize = 4 << 10;
@@ -28,33 +27,22 @@ impl Refusals {
         Self { connection, metrics }
     }
 
-    /// The answer.
-    pub(super) fn respond(&self, fault: Fault, method: &Method) -> Response {
-        let rejection = fault.rejection();
-        let Connection { peer, secure, .. } = self.connection;
+    /// The answer, whose end writes the access line.
+    pub(super) fn respond(&self, fault: Fault, asked: Option<Asked>) -> Response {
         let context = Context::new(Client {
-            address: peer.ip(),
-            peer,
-            secure,
+            address: self.connection.peer.ip().to_canonical(),
+            peer: self.connection.peer,
+            secure: self.connection.secure,
         });
-        tracing::info!(
-            request.id = %context.id(),
-            client.address = %peer,
-            reason = rejection.reason(),
-            "refused what is no request: {}",
-            rejection.message()
-        );
-        let labels = RefusalLabels {
-            reason: rejection.reason(),
-            mode: "enforce",
-        };
-        self.metrics.refusals.get_or_create(&labels).inc();
-        rejection.respond(&context, method)
+        let asked = asked.map(|asked| (asked.method, asked.target));
+        let method = asked.as_ref().map_or(&Method::GET, |(method, _)| method);
+        let response = fault.rejection().respond(&context, method);
+        observe::refused(context, Arc::clone(&self.metrics), asked, response)
     }
 
     /// The bytes of the answer by HTTP/1.1, behind which the connection closes.
-    pub(super) fn refuse(&self, fault: Fault) -> Bytes {
-        let (head, body) = self.respond(fault, &Method::GET).into_parts();
+    pub(super) fn refuse(&self, fault: Fault, asked: Option<Asked>) -> Bytes {
+        let (head, body) = self.respond(fault, asked).into_parts();
         // A refusal's body is all there, so reading it does not wait.
         let body = match body.read_capped(BODY_MAX).now_or_never() {
             Some(Ok(Read::Whole(body, _))) => body,

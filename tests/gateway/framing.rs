@@ -10,6 +10,7 @@ use lakegate::exchange::{Body, Request, Response};
 use tokio::sync::Semaphore;
 use tokio::time::Instant;
 
+use super::support::log;
 use super::support::plane::{TestPlane, quick};
 use super::support::raw::{Message, Wire, soon, until};
 
@@ -89,8 +90,21 @@ async fn what_is_no_request_is_refused_in_lakefs_form_and_nothing_of_it_is_serve
     ] {
         let mut wire = plane.connect().await;
         wire.send(bytes).await;
-        assert_eq!(refused(&wire.answer().await), (status, reason), "{bytes}");
+        let answer = wire.answer().await;
+        assert_eq!(refused(&answer), (status, reason), "{bytes}");
         assert_eq!(wire.rest().await, b"", "{bytes}");
+        let id = answer.header("x-request-id").unwrap();
+        let line = log::line(&[
+            "\"lakegate::access\"",
+            id,
+            &format!("\"status\":{status}"),
+            &format!("\"reason\":\"{reason}\""),
+        ])
+        .await;
+        assert!(
+            line.contains("\"decision\":\"refused\"") && line.contains("\"client.address\":\"127.0.0.1\""),
+            "{line}"
+        );
     }
     assert_eq!(seen.load(Ordering::Relaxed), 0);
     let page = plane.metrics.encode();
@@ -98,7 +112,42 @@ async fn what_is_no_request_is_refused_in_lakefs_form_and_nothing_of_it_is_serve
         page.contains("lakegate_refusals_total{reason=\"bad-request\",mode=\"enforce\"} 11"),
         "{page}"
     );
+    assert!(
+        page.contains("lakegate_requests_total{protocol=\"rest\",class=\"unknown\",status=\"505\"} 1"),
+        "{page}"
+    );
     assert_eq!(plane.connect().await.ask(GET).await.text(), "/a");
+    plane.rests().await;
+}
+
+#[tokio::test]
+async fn the_access_line_of_a_refusal_says_what_was_asked_if_that_may_be_written_down() {
+    let (plane, _) = counting(&quick());
+    for (bytes, method_and_uri) in [
+        (
+            "PUT /a?X-Amz-Signature=mark&b HTTP/1.1\r\nHost : h\r\n",
+            Some(("PUT", "/a?X-Amz-Signature=REDACTED&b")),
+        ),
+        ("HEAD /a HTTP/1.1\r\n\r\n", Some(("HEAD", "/a"))),
+        ("GET http://h/a HTTP/1.1\r\nHo", Some(("GET", "http://h/a"))),
+        ("GET http://user:mark@h/ HTTP/1.1\r\nHost: h\r\n\r\n", None),
+        ("GET /a#mark HTTP/1.1\r\nHost: h\r\n\r\n", None),
+        ("Authorization: mark\r\n\r\n", None),
+    ] {
+        let mut wire = plane.connect().await;
+        wire.send(bytes).await;
+        let head = wire.head().await.unwrap();
+        let line = log::line(&["\"lakegate::access\"", head.header("x-request-id").unwrap()]).await;
+        let wanted = method_and_uri.map(|(method, uri)| format!("\"method\":\"{method}\",\"uri\":\"{uri}\""));
+        match wanted {
+            Some(wanted) => assert!(line.contains(&wanted), "{line}"),
+            None => assert!(
+                !line.contains("\"uri\"") && line.contains("no request -> 400"),
+                "{line}"
+            ),
+        }
+        assert!(!line.contains("mark"), "{line}");
+    }
     plane.rests().await;
 }
 

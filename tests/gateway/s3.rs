@@ -1,13 +1,19 @@
 //! The S3 gateway's requests through the whole stack: what is signed arrives byte for byte, in the client's own framing, and what is
 //! refused is refused in S3's own words.
 
-use lakegate::config::{HardResetMember, Preset, RuleConfig, RuleMode};
+use std::future::poll_fn;
+
+use bytes::Bytes;
+use http::{HeaderMap, HeaderName, HeaderValue};
+use lakegate::config::tls::ClientCertificates;
+use lakegate::config::{Config as GatewayConfig, HardResetMember, Preset, RuleConfig, RuleMode};
 use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
 
 use super::support::gateway::TestGateway;
 use super::support::lakefs::{RawLakefs, ok};
-use super::support::raw::Message;
+use super::support::raw::{Message, soon};
+use super::support::tls::{Authority, connect_to, listen};
 
 const AUTHORIZATION: &str = "Authorization: AWS4-HMAC-SHA256 Credential=AKIAX/20261123/us-east-1/s3/aws4_request, SignedHeaders=host;x-amz-date, Signature=0a1b";
 const LISTING: &str = "<Delete><Object><Key>main/a</Key></Object><Object><Key>dev/b</Key></Object></Delete>";
@@ -16,6 +22,8 @@ const LISTING: &str = "<Delete><Object><Key>main/a</Key></Object><Object><Key>de
 #[derive(Debug, Clone)]
 struct Signed {
     method: &'static str,
+    /// The host of an absolute target.
+    absolute: Option<&'static str>,
     target: String,
     headers: Vec<String>,
     body: Vec<u8>,
@@ -25,14 +33,14 @@ struct Signed {
 }
 
 impl Signed {
+    /// The first line of HTTP/1.1.
+    fn start(&self) -> String {
+        let before = self.absolute.map_or(String::new(), |host| format!("http://{host}"));
+        format!("{} {before}{} HTTP/1.1", self.method, self.target)
+    }
+
     fn bytes(&self) -> Vec<u8> {
-        let mut bytes = format!(
-            "{} {} HTTP/1.1\r\n{}\r\n",
-            self.method,
-            self.target,
-            self.headers.join("\r\n")
-        )
-        .into_bytes();
+        let mut bytes = format!("{}\r\n{}\r\n", self.start(), self.headers.join("\r\n")).into_bytes();
         let Some(sizes) = &self.chunks else {
             bytes.extend(format!("Content-Length: {}\r\n\r\n", self.body.len()).bytes());
             bytes.extend(&self.body);
@@ -56,16 +64,71 @@ impl Signed {
         bytes
     }
 
-    fn assert_arrived(&self, arrived: &Message) {
-        assert_eq!(arrived.start, format!("{} {} HTTP/1.1", self.method, self.target));
+    /// Sends it over HTTP/2: in frames where it was chunks.
+    async fn over_http2(&self, gateway: &TestGateway, authority: &Authority) -> u16 {
+        let client = authority.client(None, &["h2"]);
+        let stream = connect_to(&client, gateway.gateway.addresses()[0], "lakefs.test");
+        let (mut sender, connection) = h2::client::handshake(stream.await.unwrap()).await.unwrap();
+        let driver = tokio::spawn(connection);
+        let host = self.headers[0].split_once(": ").unwrap().1;
+        let mut request = http::Request::builder()
+            .method(self.method)
+            .uri(format!("https://{host}{}", self.target))
+            .version(http::Version::HTTP_2);
+        for line in &self.headers[1..] {
+            let (name, value) = line.split_once(": ").unwrap();
+            request = request.header(name, value);
+        }
+        if self.chunks.is_none() {
+            request = request.header("content-length", self.body.len());
+        }
+        if self.trailer.is_some() {
+            request = request.header("trailer", "x-amz-checksum-crc32");
+        }
+        poll_fn(|cx| sender.poll_ready(cx)).await.unwrap();
+        let (answer, mut body) = sender.send_request(request.body(()).unwrap(), false).unwrap();
+        for piece in self.body.chunks(1000) {
+            body.send_data(Bytes::copy_from_slice(piece), false).unwrap();
+        }
+        match self.trailer.as_deref().and_then(|line| line.split_once(": ")) {
+            Some((name, value)) => {
+                let pair = (
+                    name.parse::<HeaderName>().unwrap(),
+                    value.parse::<HeaderValue>().unwrap(),
+                );
+                body.send_trailers(HeaderMap::from_iter([pair])).unwrap();
+            }
+            None => body.send_data(Bytes::new(), true).unwrap(),
+        }
+        let status = soon("an answer", answer).await.unwrap().status().as_u16();
+        driver.abort();
+        status
+    }
+
+    /// `spelt`: names keep their case, which HTTP/2 does not have.
+    fn assert_arrived(&self, arrived: &Message, spelt: bool) {
+        assert_eq!(arrived.start, self.start());
         let name = |line: &str| line.split(':').next().unwrap().to_ascii_lowercase();
         for sent in &self.headers {
             let same = |lines: &[String]| -> Vec<String> {
                 let of_name = lines.iter().filter(|line| name(line) == name(sent));
-                of_name.cloned().collect()
+                let lines = of_name.map(|line| match (name(line) == "host", self.absolute) {
+                    // The host of the target is the one, on both lines.
+                    (true, Some(host)) => format!("{}: {host}", line.split(':').next().unwrap()),
+                    _ => line.clone(),
+                });
+                let spelt_or_not = |line: String| match line.split_once(':') {
+                    Some((name, value)) if !spelt => format!("{}:{value}", name.to_ascii_lowercase()),
+                    _ => line,
+                };
+                lines.map(spelt_or_not).collect()
             };
             assert_eq!(same(&arrived.headers), same(&self.headers), "{sent}");
         }
+        assert_eq!(arrived.header("host").map(str::to_owned), {
+            let line = self.headers[0].split_once(": ").unwrap().1;
+            Some(self.absolute.unwrap_or(line).to_owned())
+        });
         assert_eq!(arrived.body, self.body);
         let length = self.body.len().to_string();
         let framing = match self.chunks {
@@ -130,50 +193,164 @@ fn signed() -> impl Strategy<Value = Signed> {
         prop::collection::vec(any::<u8>(), 0..3000),
     ];
     let chunks = prop::option::of(prop::collection::vec(1..2000_usize, 0..5));
-    let methods = prop::sample::select(vec!["PUT", "POST", "GET", "DELETE"]);
+    let methods = prop::sample::select(vec!["PUT", "POST", "GET", "DELETE", "HEAD"]);
+    let absolute = prop::option::weighted(0.3, host.clone());
     (
         methods,
-        target,
-        host,
+        (absolute, target),
+        (host, prop::bool::weighted(0.3)),
         prop::collection::vec(header, 0..6),
         body,
         chunks,
         any::<bool>(),
     )
-        .prop_map(|(method, target, host, more, body, chunks, trailed)| {
-            let mut headers = vec![format!("Host: {host}"), AUTHORIZATION.to_owned()];
-            headers.extend(more.into_iter().map(|(name, value)| format!("{name}: {value}")));
-            let trailer = (trailed && chunks.is_some()).then(|| "x-amz-checksum-crc32: AAAAAA==".to_owned());
-            Signed {
-                method,
-                target,
-                headers,
-                body,
-                chunks,
-                trailer,
-            }
-        })
+        .prop_map(
+            |(method, (absolute, target), (host, asks), more, body, chunks, trailed)| {
+                let mut headers = vec![format!("Host: {host}"), AUTHORIZATION.to_owned()];
+                headers.extend(asks.then(|| "Expect: 100-continue".to_owned()));
+                headers.extend(more.into_iter().map(|(name, value)| format!("{name}: {value}")));
+                let trailer = (trailed && chunks.is_some()).then(|| "x-amz-checksum-crc32: AAAAAA==".to_owned());
+                Signed {
+                    method,
+                    absolute,
+                    target,
+                    headers,
+                    body,
+                    chunks,
+                    trailer,
+                }
+            },
+        )
+}
+
+fn main_stays() -> RuleConfig {
+    RuleConfig {
+        name: "main-stays".to_owned(),
+        repositories: vec!["*".to_owned()],
+        branches: vec!["main".to_owned()],
+        preset: Preset::Protect,
+        hard_reset: HardResetMember::Forced,
+        mode: RuleMode::Enforce,
+    }
+}
+
+/// Sends signed requests, and looks at what arrives.
+fn run(
+    cases: u32,
+    adapt: impl FnOnce(&mut GatewayConfig),
+    check: impl Fn(&TestGateway, &Signed) -> (u16, bool, Signed),
+) {
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let _entered = runtime.enter();
+    let (gateway, served) = runtime.block_on(async {
+        let lakefs = RawLakefs::listen().await;
+        let gateway = TestGateway::before(lakefs.address(), adapt).await;
+        let served = lakefs.serve(|request| match request.start.starts_with("HEAD ") {
+            true => b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n".to_vec(),
+            false => ok("{}"),
+        });
+        (gateway, served)
+    });
+    let mut runner = TestRunner::new(Config {
+        failure_persistence: None,
+        ..Config::with_cases(cases)
+    });
+    let result = runner.run(&signed(), |request| {
+        let (status, spelt, request) = check(&gateway, &request);
+        prop_assert_eq!(status, 200);
+        request.assert_arrived(&served.last(), spelt);
+        Ok(())
+    });
+    result.unwrap();
 }
 
 #[test]
 fn signed_requests_arrive_byte_for_byte() {
-    let runtime = tokio::runtime::Runtime::new().unwrap();
-    let (gateway, served) = runtime.block_on(async {
-        let lakefs = RawLakefs::listen().await;
-        let gateway = TestGateway::before(lakefs.address(), |_| {}).await;
-        (gateway, lakefs.serve(|_| ok("{}")))
-    });
-    let mut runner = TestRunner::new(Config {
-        failure_persistence: None,
-        ..Config::with_cases(128)
-    });
-    let result = runner.run(&signed(), |request| {
-        let answer = runtime.block_on(async { gateway.connect().await.ask(request.bytes()).await });
-        prop_assert_eq!(answer.status(), 200, "{:?}", answer);
-        request.assert_arrived(&served.last());
-        Ok(())
-    });
-    result.unwrap();
+    run(
+        256,
+        |_| {},
+        |gateway, request| {
+            let answer = tokio::runtime::Handle::current().block_on(async {
+                let mut wire = gateway.connect().await;
+                wire.send(request.bytes()).await;
+                wire.answer_to(request.method).await
+            });
+            (answer.status(), true, request.clone())
+        },
+    );
+}
+
+#[test]
+fn signed_requests_over_http2_arrive_with_the_same_bytes() {
+    let authority = Authority::new();
+    let tls = authority.shows(&[&authority.sign(&["lakefs.test"])], ClientCertificates::Off);
+    run(
+        128,
+        |config| config.listen = listen(tls),
+        |gateway, request| {
+            let request = Signed {
+                absolute: None,
+                ..request.clone()
+            };
+            let status = tokio::runtime::Handle::current().block_on(request.over_http2(gateway, &authority));
+            (status, false, request)
+        },
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_host_of_an_absolute_target_decides_whatever_host_says() {
+    let lakefs = RawLakefs::listen().await;
+    let gateway = TestGateway::before(lakefs.address(), |config| {
+        config.guard.rules = vec![main_stays()];
+    })
+    .await;
+    let served = lakefs.serve(|_| ok("{}"));
+    // To the S3 gateway this names an object, to the API what the rule refuses.
+    const RESET: &str = "/api/v1/repositories/r/branches/main/hard_reset?ref=dev&force=true";
+    let ask = |origin: &str, host: &str| {
+        let request = format!("PUT {origin}{RESET} HTTP/1.1\r\nHost: {host}\r\nContent-Length: 0\r\n\r\n");
+        let connecting = gateway.connect();
+        async move { connecting.await.ask(request).await }
+    };
+    for (origin, host, is_s3) in [
+        ("http://s3.local.lakefs.io", "other", true),
+        ("http://s3.local.lakefs.io", "", true),
+        ("https://s3.local.lakefs.io:8000", "other:1", true),
+        ("http://repo.s3.local.lakefs.io", "127.0.0.1", true),
+        ("http://other", "s3.local.lakefs.io", false),
+        ("http://S3.local.lakefs.io", "s3.local.lakefs.io", false),
+        ("http://a.b.s3.local.lakefs.io", "s3.local.lakefs.io", false),
+    ] {
+        let answer = ask(origin, host).await;
+        let refused = answer.header("x-lakegate-reason");
+        assert_eq!(refused, (!is_s3).then_some("guarded"), "{origin} {host}");
+        if is_s3 {
+            let seen = served.last();
+            assert_eq!(seen.header("host"), origin.split('/').nth(2), "{origin} {host}");
+            assert_eq!(seen.start, format!("PUT {origin}{RESET} HTTP/1.1"));
+        }
+    }
+    for (origin, host) in [
+        ("http://u@s3.local.lakefs.io", "s3.local.lakefs.io"),
+        ("http://:80", "h"),
+        ("http://", "h"),
+        ("http://s3.local.lakefs.io", "u@h"),
+        ("http://s3.local.lakefs.io", "h\r\nHost: h"),
+    ] {
+        let answer = ask(origin, host).await;
+        let refused = (answer.status(), answer.header("x-lakegate-reason"));
+        assert_eq!(refused, (400, Some("bad-request")), "{origin} {host}");
+    }
+    let mut wire = gateway.connect().await;
+    // Without a path it is that of the root (RFC 3986 6.2.3), and a scheme has no case.
+    wire.ask("GET HTTP://other?x HTTP/1.1\r\nHost: h\r\n\r\n").await;
+    assert_eq!(served.last().start, "GET http://other/?x HTTP/1.1");
+    let old = format!("PUT http://other{RESET} HTTP/1.0\r\n\r\n");
+    assert_eq!(wire.ask(old).await.header("x-lakegate-reason"), Some("guarded"));
+    let old = "GET http://s3.local.lakefs.io/r HTTP/1.0\r\n\r\n";
+    assert_eq!(gateway.connect().await.ask(old).await.status(), 200);
+    assert_eq!(served.last().header("host"), Some("s3.local.lakefs.io"));
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -213,14 +390,7 @@ async fn what_cannot_be_read_of_a_listing_goes_up_all_the_same_and_what_is_too_l
     let lakefs = RawLakefs::listen().await;
     let gateway = TestGateway::before(lakefs.address(), |config| {
         config.server.inspected_body = "1KiB".parse().unwrap();
-        config.guard.rules = vec![RuleConfig {
-            name: "main-stays".to_owned(),
-            repositories: vec!["*".to_owned()],
-            branches: vec!["main".to_owned()],
-            preset: Preset::Protect,
-            hard_reset: HardResetMember::Forced,
-            mode: RuleMode::Enforce,
-        }];
+        config.guard.rules = vec![main_stays()];
     })
     .await;
     let served = lakefs.serve(|_| ok("{}"));

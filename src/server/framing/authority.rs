@@ -30,6 +30,11 @@ pub(in crate::server) fn is_host(bytes: &[u8]) -> bool {
         }
 }
 
+/// Whether this is such a host, and is not empty: an `http` URI has one (RFC 9110 4.2.1).
+pub(in crate::server) fn is_named_host(bytes: &[u8]) -> bool {
+    !matches!(bytes.first(), None | Some(b':')) && is_host(bytes)
+}
+
 /// Unreserved and sub-delims but the comma, which would make a list of it.
 fn is_name_byte(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || b"-._~!$&'()*+;=".contains(&byte)
@@ -54,6 +59,13 @@ mod tests {
         ] {
             assert!(is_host(good.as_bytes()), "{good}");
         }
+        for unnamed in ["", ":", ":80"] {
+            assert!(
+                is_host(unnamed.as_bytes()) && !is_named_host(unnamed.as_bytes()),
+                "{unnamed}"
+            );
+        }
+        assert!(is_named_host(b"h:80") && !is_named_host(b"u@h"));
         for bad in [
             "a,b", "a b", "u@h", "u:p@h", "h/", "h?x", "h#x", "h:80:80", "h:x", "h:123456", "::1", "[::1", "[::1]x",
             "[x]", "[]", "%68", "h\\x", "\"h\"", "h\u{e9}",

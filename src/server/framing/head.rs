@@ -2,9 +2,11 @@
 //!
 //! hyper and lakeFS are more lenient than this, and each in its own way: what they could read differently is refused here.
 
-use super::Limits;
-use super::authority::is_host;
+use http::Method;
+
+use super::authority::{is_host, is_named_host};
 use super::fault::Fault;
+use super::{Asked, Limits};
 
 /// How the body ends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -30,9 +32,9 @@ pub(super) struct Head {
     /// Header lines so far.
     lines: usize,
     version: Option<Version>,
-    /// Where the authority of an absolute target stands.
-    authority: Option<(usize, usize)>,
-    host: Option<(usize, usize)>,
+    /// Where the method ends, and the target: both are well-formed then.
+    asked: Option<(usize, usize)>,
+    has_host: bool,
     length: Option<u64>,
     chunked: bool,
     expects_something_else: bool,
@@ -48,6 +50,15 @@ impl Head {
     /// Whether nothing of a head has come yet.
     pub(super) fn is_new(&self) -> bool {
         self.looked == 0
+    }
+
+    /// What it asks for, if its first line, with which `bytes` begin, was well-formed.
+    pub(super) fn asked(&self, bytes: &[u8]) -> Option<Asked> {
+        let (method, target) = self.asked?;
+        Some(Asked {
+            method: Method::from_bytes(bytes.get(..method)?).ok()?,
+            target: String::from_utf8_lossy(bytes.get(method + 1..target)?).into_owned(),
+        })
     }
 
     /// Reads on in `bytes`. Answers with the head's length and its body's, once it is complete.
@@ -82,13 +93,13 @@ impl Head {
                     false => self.request_line(line)?,
                 }
             } else if line.is_empty() {
-                return Ok(Some((self.line, self.finish(bytes)?)));
+                return Ok(Some((self.line, self.finish()?)));
             } else {
                 self.lines += 1;
                 if self.lines > limits.lines {
                     return Err(Fault::HeadTooLarge);
                 }
-                self.header_line(begin, line)?;
+                self.header_line(line)?;
             }
         }
     }
@@ -116,48 +127,13 @@ impl Head {
         if matches!(method, b"CONNECT" | b"TRACE") {
             return Err(Fault::Method);
         }
-        self.target(method, target)?;
+        judge_target(method, target)?;
+        self.asked = Some((method.len(), method.len() + 1 + target.len()));
         self.version = Some(version);
         Ok(())
     }
 
-    fn target(&mut self, method: &[u8], target: &[u8]) -> Result<(), Fault> {
-        if target.len() > TARGET_MAX {
-            return Err(Fault::HeadTooLarge);
-        }
-        if !is_target(target) {
-            return Err(Fault::Bad(
-                "the target holds characters that must be percent-encoded (`#`, `<`, `>`, quotes, a non-ASCII character)",
-            ));
-        }
-        if target.first() == Some(&b'/') || (target == b"*" && method == b"OPTIONS") {
-            return Ok(());
-        }
-        let schemes: [&[u8]; 2] = [b"http://", b"https://"];
-        let scheme = schemes.iter().find(|scheme| {
-            target
-                .get(..scheme.len())
-                .is_some_and(|begin| begin.eq_ignore_ascii_case(scheme))
-        });
-        let Some(scheme) = scheme else {
-            return Err(Fault::Bad("the target must begin with `/`"));
-        };
-        let rest = target.get(scheme.len()..).unwrap_or_default();
-        let end = rest
-            .iter()
-            .position(|byte| matches!(byte, b'/' | b'?'))
-            .unwrap_or(rest.len());
-        let authority = rest.get(..end).unwrap_or_default();
-        if authority.is_empty() || !is_host(authority) {
-            return Err(Fault::Bad("the target's host is no host name"));
-        }
-        // The request line is the head's first: the target stands behind the method and a space.
-        let begin = method.len() + 1 + scheme.len();
-        self.authority = Some((begin, begin + end));
-        Ok(())
-    }
-
-    fn header_line(&mut self, begin: usize, line: &[u8]) -> Result<(), Fault> {
+    fn header_line(&mut self, line: &[u8]) -> Result<(), Fault> {
         if matches!(line.first(), Some(b' ' | b'\t')) {
             return Err(Fault::Bad("a header line is folded: write it on one line"));
         }
@@ -182,10 +158,9 @@ impl Head {
                 .rev()
                 .take_while(|byte| blank(byte))
                 .count();
-        let range = (begin + colon + value_begin, begin + colon + value_end);
         let value = value.get(value_begin..value_end).unwrap_or_default();
         match name.len() {
-            4 if name.eq_ignore_ascii_case(b"host") => self.host_line(range, value),
+            4 if name.eq_ignore_ascii_case(b"host") => self.host_line(value),
             6 if name.eq_ignore_ascii_case(b"expect") => {
                 self.expects_something_else |= !value.eq_ignore_ascii_case(b"100-continue");
                 Ok(())
@@ -196,8 +171,8 @@ impl Head {
         }
     }
 
-    fn host_line(&mut self, range: (usize, usize), value: &[u8]) -> Result<(), Fault> {
-        if self.host.replace(range).is_some() {
+    fn host_line(&mut self, value: &[u8]) -> Result<(), Fault> {
+        if std::mem::replace(&mut self.has_host, true) {
             return Err(Fault::Bad("there is more than one Host"));
         }
         match is_host(value) {
@@ -233,15 +208,10 @@ impl Head {
     }
 
     /// What only the whole head can tell.
-    fn finish(&self, bytes: &[u8]) -> Result<Length, Fault> {
+    fn finish(&self) -> Result<Length, Fault> {
         let http11 = self.version == Some(Version::Http11);
-        let at = |(begin, end): (usize, usize)| bytes.get(begin..end).unwrap_or_default();
-        match (self.authority.map(at), self.host.map(at)) {
-            (_, None) if http11 => return Err(Fault::Bad("an HTTP/1.1 request must have a Host")),
-            (Some(authority), Some(host)) if !authority.eq_ignore_ascii_case(host) => {
-                return Err(Fault::Bad("Host is not the host of the target"));
-            }
-            _ => {}
+        if http11 && !self.has_host {
+            return Err(Fault::Bad("an HTTP/1.1 request must have a Host"));
         }
         if self.expects_something_else && http11 {
             return Err(Fault::Expectation);
@@ -252,6 +222,37 @@ impl Head {
             (true, None) => Ok(Length::Chunked),
             (false, length) => Ok(Length::Bytes(length.unwrap_or(0))),
         }
+    }
+}
+
+/// The four forms of RFC 9112 3.2, but that of CONNECT. An absolute target says which host is asked, whatever Host says (3.2.2); its scheme
+/// decides nothing, as with lakeFS: before the gateway may stand somebody who ends TLS.
+fn judge_target(method: &[u8], target: &[u8]) -> Result<(), Fault> {
+    if target.len() > TARGET_MAX {
+        return Err(Fault::HeadTooLarge);
+    }
+    if !is_target(target) {
+        return Err(Fault::Bad(
+            "the target holds characters that must be percent-encoded (`#`, `<`, `>`, quotes, a non-ASCII character)",
+        ));
+    }
+    if target.first() == Some(&b'/') || (target == b"*" && method == b"OPTIONS") {
+        return Ok(());
+    }
+    let schemes: [&[u8]; 2] = [b"http://", b"https://"];
+    let scheme = schemes.iter().find(|scheme| {
+        target
+            .get(..scheme.len())
+            .is_some_and(|begin| begin.eq_ignore_ascii_case(scheme))
+    });
+    let Some(scheme) = scheme else {
+        return Err(Fault::Bad("the target must begin with `/`"));
+    };
+    let rest = target.get(scheme.len()..).unwrap_or_default();
+    let end = rest.iter().position(|byte| matches!(byte, b'/' | b'?'));
+    match is_named_host(rest.get(..end.unwrap_or(rest.len())).unwrap_or_default()) {
+        true => Ok(()),
+        false => Err(Fault::Bad("the target's host is no host name")),
     }
 }
 

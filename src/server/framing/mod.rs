@@ -9,11 +9,12 @@ mod body;
 mod fault;
 mod head;
 
-pub(super) use authority::is_host;
+pub(super) use authority::{is_host, is_named_host};
 use body::Body;
 pub(super) use fault::Fault;
 pub(super) use head::is_target;
 use head::{Head, Length};
+use http::Method;
 
 /// What a head may have.
 #[derive(Debug, Clone, Copy)]
@@ -44,6 +45,13 @@ pub(super) struct Judgement {
     pub(super) fault: Option<Fault>,
 }
 
+/// What a head asks for whose first line is well-formed, though the rest is not.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Asked {
+    pub(super) method: Method,
+    pub(super) target: String,
+}
+
 /// The reader of one connection.
 #[derive(Debug)]
 pub(super) struct Framing {
@@ -72,6 +80,14 @@ impl Framing {
             State::Head(head) if head.is_new() => Phase::Between,
             State::Head(_) => Phase::Head,
             State::Body(_) => Phase::Body,
+        }
+    }
+
+    /// What the head asks for that is being read, if `bytes`, which begin with that head, have it well-formed.
+    pub(super) fn asked(&self, bytes: &[u8]) -> Option<Asked> {
+        match &self.state {
+            State::Head(head) => head.asked(bytes),
+            State::Body(_) => None,
         }
     }
 

@@ -39,6 +39,10 @@ fn requests_pass_whole_one_after_another() {
         "PUT / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n1 ;a\r\nx\r\n0\r\nA-B: c\td\r\nE:\r\n\r\nGET / HTTP/1.0\r\n\r\n",
         "GET HTTP://A.example:80/x HTTP/1.1\r\nHost: a.EXAMPLE:80\r\n\r\n",
         "GET http://a/x HTTP/1.0\r\n\r\n",
+        "GET http://a/ HTTP/1.1\r\nHost: b\r\n\r\n",
+        "GET http://a HTTP/1.1\r\nHost: a:80\r\n\r\n",
+        "GET https://a:?x HTTP/1.1\r\nHost:\r\n\r\n",
+        "OPTIONS http://[::1]:8000 HTTP/1.1\r\nHost: b\r\n\r\n",
         "OPTIONS * HTTP/1.1\r\nHost:\r\n\r\n",
         "GET /%zz/a\"b{}|^[]\\?`x HTTP/1.1\r\nHost: h\r\n\r\n",
         "POST / HTTP/1.1\r\nHost: h\r\nExpect: 100-Continue\r\nContent-Length: 0\r\n\r\n",
@@ -96,6 +100,15 @@ fn bad_request_lines_are_refused() {
         "GET /?a\"b HTTP/1.1",
         "GET ftp://h/ HTTP/1.1",
         "GET http:///x HTTP/1.1",
+        "GET http:// HTTP/1.1",
+        "GET http://?x HTTP/1.1",
+        "GET http://:80/ HTTP/1.1",
+        "GET http:/h/ HTTP/1.1",
+        "GET http://h,i/ HTTP/1.1",
+        "GET http://%68/ HTTP/1.1",
+        "GET http://h\\@i/ HTTP/1.1",
+        "GET http://h:123456/ HTTP/1.1",
+        "GET http://[::1/ HTTP/1.1",
         "GET http://u@h/ HTTP/1.1",
         "GET http://u:p@h/ HTTP/1.1",
         "GET http://h:x/ HTTP/1.1",
@@ -155,9 +168,9 @@ fn a_request_says_where_it_goes_once() {
         "GET / HTTP/1.1\r\nHost: u@h\r\n",
         "GET / HTTP/1.0\r\nHost: h\r\nHost: h\r\n",
         "GET http://a/ HTTP/1.1\r\n",
-        "GET http://a/ HTTP/1.1\r\nHost: b\r\n",
-        "GET http://a/ HTTP/1.1\r\nHost: a:80\r\n",
-        "GET http://a/ HTTP/1.1\r\nHost:\r\n",
+        "GET http://a/ HTTP/1.1\r\nHost: a, b\r\n",
+        "GET http://a/ HTTP/1.1\r\nHost: u@a\r\n",
+        "GET http://a/ HTTP/1.1\r\nHost: a\r\nHost: a\r\n",
     ] {
         let found = fault(&format!("{head}\r\n"));
         assert!(matches!(found, Some(Fault::Bad(_))), "{head:?}: {found:?}");
@@ -304,6 +317,19 @@ proptest! {
         if fault(&head).is_none() {
             let uri: http::Uri = target.parse().unwrap();
             prop_assert_eq!(uri.to_string(), target);
+        }
+    }
+
+    #[test]
+    fn what_passes_as_a_host_is_one_for_the_http_crate_and_is_kept(host in "[!-.:->@-~]{0,6}|[a-z.]{1,3}[!-.:->@-~]{0,2}:?[0-9]{0,5}|\\[[0-9a-f:.]{0,5}\\](:[0-9]{0,5})?") {
+        let target = format!("http://{host}/x");
+        let head = format!("GET {target} HTTP/1.1\r\nHost: h\r\n\r\n");
+        if fault(&head).is_none() {
+            let uri = target.parse::<http::Uri>();
+            prop_assert!(uri.is_ok(), "{target}: {uri:?}");
+            let uri = uri.unwrap();
+            let origin = uri.authority().map_or("", |authority| authority.as_str());
+            prop_assert!(target.starts_with(&format!("http://{origin}")) && uri.to_string() == target, "{uri}");
         }
     }
 

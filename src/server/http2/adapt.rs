@@ -7,7 +7,7 @@ use http::header::{self, HeaderMap, HeaderName, HeaderValue};
 use http::request::Parts;
 use http::{Method, Uri, uri};
 
-use crate::server::framing::{Fault, Limits, is_host, is_target};
+use crate::server::framing::{Fault, Limits, is_host, is_named_host, is_target};
 
 /// Makes `head` one of HTTP/1.1: an origin-form target, exactly one Host, at most one Cookie and one Content-Length.
 pub(super) fn adapt(head: &mut Parts, limits: &Limits) -> Result<(), Fault> {
@@ -49,7 +49,7 @@ fn host(head: &Parts) -> Result<HeaderValue, Fault> {
             HeaderValue::from_str(authority).map_err(|_| Fault::Bad(":authority is no host name"))?
         }
     };
-    match is_host(host.as_bytes()) && authority != Some("") {
+    match is_host(host.as_bytes()) && authority.is_none_or(|authority| is_named_host(authority.as_bytes())) {
         true => Ok(host),
         false => Err(Fault::Bad(":authority or Host is no host name")),
     }

@@ -14,6 +14,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use http::Request;
+use http::request::Parts;
 use hyper::body::Incoming;
 use hyper::server::conn::http2;
 use hyper::service::service_fn;
@@ -22,6 +23,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::{Instant, sleep};
 
 use super::connection::{Shared, ended};
+use super::framing::Asked;
 use super::refusal::Refusals;
 use crate::exchange::Connection;
 use adapt::adapt;
@@ -58,6 +60,15 @@ fn builder(streams: Streams, shared: &Shared) -> http2::Builder<Streams> {
     builder
 }
 
+/// What a head asks for that is refused.
+fn asked(head: &Parts) -> Asked {
+    let target = head.uri.path_and_query().map_or("", |target| target.as_str());
+    Asked {
+        method: head.method.clone(),
+        target: target.to_owned(),
+    }
+}
+
 /// Serves a connection that has agreed on HTTP/2, to its end.
 pub(super) async fn serve(stream: impl AsyncRead + AsyncWrite + Unpin + Send, connection: Connection, shared: &Shared) {
     let streams = Streams::new(shared.deadlines.idle);
@@ -65,8 +76,7 @@ pub(super) async fn serve(stream: impl AsyncRead + AsyncWrite + Unpin + Send, co
     let service = service_fn(|request: Request<Incoming>| {
         let open = streams.begin();
         let (mut head, incoming) = request.into_parts();
-        let method = head.method.clone();
-        let judged = adapt(&mut head, &shared.limits);
+        let judged = adapt(&mut head, &shared.limits).map_err(|fault| (fault, asked(&head)));
         head.extensions.insert(connection);
         let request = Request::from_parts(head, streams.request_body(incoming));
         let pipeline = shared.pipeline();
@@ -74,7 +84,7 @@ pub(super) async fn serve(stream: impl AsyncRead + AsyncWrite + Unpin + Send, co
         async move {
             let response = match judged {
                 Ok(()) => pipeline.dispatch(request).await,
-                Err(fault) => refusals.respond(fault, &method),
+                Err((fault, asked)) => refusals.respond(fault, Some(asked)),
             };
             Ok::<_, Infallible>(response.map(|body| open.answer(body)))
         }

@@ -21,6 +21,7 @@ pub(crate) struct TestGateway {
 impl TestGateway {
     /// Starts one on free ports, with the defaults and what `adapt` changes of them.
     pub(crate) async fn before(lakefs: SocketAddr, adapt: impl FnOnce(&mut Config)) -> Self {
+        super::log::keep();
         let folder = tempfile::tempdir().expect("a folder");
         let free = SocketAddr::from(([127, 0, 0, 1], 0));
         let mut config = Config {

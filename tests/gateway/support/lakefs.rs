@@ -52,6 +52,10 @@ impl RawLakefs {
                 let (mut wire, requests, answer) = (Wire::new(stream), Arc::clone(&requests), Arc::clone(&answer));
                 tokio::spawn(async move {
                     while let Some(head) = wire.head_whenever().await {
+                        // Go's server says it as soon as somebody reads the body.
+                        if head.header("expect").is_some() && !wire.try_send("HTTP/1.1 100 Continue\r\n\r\n").await {
+                            return;
+                        }
                         let request = wire.body(head, false).await;
                         let answered = request.as_ref().ok().map(&*answer);
                         requests.lock().expect("a lock").push(request);

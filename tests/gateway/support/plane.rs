@@ -43,6 +43,7 @@ impl TestPlane {
         config: &ServerConfig,
         metrics: Arc<Metrics>,
     ) -> Self {
+        super::log::keep();
         let plane = Plane::start(listen, config, &pipeline, &metrics).expect("the plane starts");
         Self {
             plane,

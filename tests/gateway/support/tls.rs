@@ -124,7 +124,16 @@ pub(crate) async fn connect(
     plane: &TestPlane,
     name: &str,
 ) -> io::Result<TlsStream<TcpStream>> {
-    let stream = TcpStream::connect(plane.plane.addresses()[0]).await?;
+    connect_to(connector, plane.plane.addresses()[0], name).await
+}
+
+/// Connects to an address, and asks for a name.
+pub(crate) async fn connect_to(
+    connector: &TlsConnector,
+    address: SocketAddr,
+    name: &str,
+) -> io::Result<TlsStream<TcpStream>> {
+    let stream = TcpStream::connect(address).await?;
     stream.set_nodelay(true)?;
     let name = ServerName::try_from(name.to_owned()).expect("a name");
     soon("a handshake", connector.connect(name, stream)).await
