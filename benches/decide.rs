@@ -132,6 +132,7 @@ fn principals(count: usize) -> Vec<Principal> {
             groups: Arc::new([]),
             method: "basic",
             proof: Proof::Proved,
+            key: None,
             limit_key: name,
         }
     };

@@ -271,6 +271,11 @@ impl Judged {
             standing,
         }
     }
+
+    /// The access key's id, where the credential has one: that is all it claims.
+    pub(super) fn key(&self) -> Option<&Arc<str>> {
+        matches!(self.method, "basic" | "s3").then_some(&self.claimed)
+    }
 }
 
 /// The user that claims name, if they say all that they must.

@@ -220,6 +220,7 @@ fn principal(context: &Context, judged: Option<&Judged>) -> Principal {
             groups: Arc::default(),
             method: "anonymous",
             proof: Proof::Claimed,
+            key: None,
             limit_key: address.to_string().into(),
         };
     };
@@ -249,6 +250,7 @@ fn principal(context: &Context, judged: Option<&Judged>) -> Principal {
         groups,
         method: judged.method,
         proof,
+        key: judged.key().cloned(),
         limit_key,
     }
 }

@@ -52,6 +52,9 @@ pub struct Principal {
     pub method: &'static str,
     /// How sure the gateway is.
     pub proof: Proof,
+    /// The id of the access key that came with the request, by basic or an AWS signature: what the client says, as far as `proof` goes.
+    /// Never the secret.
+    pub key: Option<Arc<str>>,
     /// What limits count by: the name if proved, else address and a short hash of the credential. Never a secret.
     pub limit_key: Arc<str>,
 }

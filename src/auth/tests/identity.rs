@@ -39,6 +39,7 @@ async fn a_proved_client_goes_up_with_the_gateways_bearer_and_nothing_of_its_own
             let principal = outcome.principal();
             assert_eq!((principal.name.as_ref(), principal.method), (user, method));
             assert_eq!((principal.proof, principal.limit_key.as_ref()), (Proof::Proved, user));
+            assert_eq!(principal.key.as_deref(), (method == "basic").then_some(KEY), "{method}");
             let forwarded = outcome.forwarded.as_ref().unwrap();
             assert_eq!(world.lakefs.whose(forwarded), Ok(Some("admin".into())), "{method}");
             assert_eq!(forwarded.get_all("authorization").iter().count(), 1);

@@ -130,6 +130,7 @@ async fn a_listed_key_is_called_by_its_owner_and_gains_nothing_else() {
         ),
         ("wendy", "s3", Proof::Claimed, 0)
     );
+    assert_eq!(principal.key.as_deref(), Some("AKIASIGNER"));
     assert_eq!(principal.limit_key.as_ref(), format!("wendy@{}", before.limit_key));
     let other = SIGNED.replace("AKIASIGNER", "AKIAOTHER");
     let other = world

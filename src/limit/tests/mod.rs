@@ -179,6 +179,7 @@ fn request(operation: Operation, branch: &str, user: &str, protocol: Protocol) -
         groups: Arc::new([]),
         method: "basic",
         proof: Proof::Proved,
+        key: None,
         limit_key: user.into(),
     });
     let mut request = Request::new(Body::empty());

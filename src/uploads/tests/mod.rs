@@ -152,6 +152,7 @@ fn request(method: Method, target: &str, body: &str) -> Request {
         groups: Arc::default(),
         method: "basic",
         proof: Proof::Proved,
+        key: None,
         limit_key: "alice".into(),
     });
     request.extensions_mut().insert(context);
