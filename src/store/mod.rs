@@ -1,4 +1,7 @@
-//! What must survive a restart: the records of multipart uploads. One file with one owner, or memory for trials.
+//! What must survive a restart. One file with one owner, or memory for trials.
+//!
+//! The records of multipart uploads have indices of their own (`tables`); every other kind of record has a plain table ([`Record`] in
+//! `table`, whose head says what one more takes).
 //!
 //! The store knows how to keep records and find them again; what a record means is its feature's business. Every change runs inside the
 //! writer's transaction, so two steps on one record never lose each other's work, and changes that wait together share one commit.
@@ -8,6 +11,7 @@ mod error;
 #[cfg(test)]
 mod fake;
 mod file;
+mod table;
 mod tables;
 mod timestamp;
 mod upload;
@@ -25,6 +29,7 @@ use uuid::Uuid;
 use crate::config::StoreConfig;
 
 pub use error::StoreError;
+pub use table::{Record, Records, Snapshot};
 pub use tables::{Counts, Filter, Stats};
 pub use timestamp::Timestamp;
 pub use upload::{State, Upload, UploadIntent, clip};

@@ -8,6 +8,7 @@ use redb::{ReadOnlyTable, ReadTransaction, ReadableTable, Table, TableDefinition
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use uuid::Uuid;
 
+use super::table::{self, Record, Records, Snapshot};
 use super::{Change, Key, State, StoreError, Timestamp, Upload};
 
 /// Records as JSON: fields come and go without a new schema.
@@ -111,6 +112,7 @@ pub struct Stats {
 /// All tables, inside the writer's transaction.
 pub(super) struct Tables<'t> {
     pub(super) place: &'t Arc<str>,
+    txn: &'t WriteTransaction,
     uploads: Table<'t, u128, &'static [u8]>,
     by_state: Table<'t, (u8, u128), ()>,
     by_name: Table<'t, (&'static str, &'static str, &'static str), u128>,
@@ -141,7 +143,7 @@ pub(super) fn prepare(txn: &WriteTransaction, place: &Arc<str>) -> Result<(), St
     txn.open_table(UPLOADS).map_err(|error| fail(error.into()))?;
     txn.open_table(BY_STATE).map_err(|error| fail(error.into()))?;
     txn.open_table(BY_NAME).map_err(|error| fail(error.into()))?;
-    Ok(())
+    table::prepare(txn, place)
 }
 
 impl<'t> Tables<'t> {
@@ -154,12 +156,18 @@ impl<'t> Tables<'t> {
         let fail = |error: redb::TableError| StoreError::of(place, error);
         Ok(Self {
             place,
+            txn,
             uploads: txn.open_table(UPLOADS).map_err(fail)?,
             by_state: txn.open_table(BY_STATE).map_err(fail)?,
             by_name: txn.open_table(BY_NAME).map_err(fail)?,
             counts,
             max_uploads,
         })
+    }
+
+    /// The table of another kind of record.
+    pub(super) fn records<R: Record>(&self) -> Result<Records<'t, R>, StoreError> {
+        Records::open(self.txn, self.place)
     }
 
     fn fail(&self, error: redb::StorageError) -> StoreError {
@@ -315,16 +323,18 @@ impl<'t> Tables<'t> {
 /// All tables, for one read at one moment.
 pub(super) struct Reader<'p> {
     place: &'p Arc<str>,
+    txn: &'p ReadTransaction,
     uploads: ReadOnlyTable<u128, &'static [u8]>,
     by_state: ReadOnlyTable<(u8, u128), ()>,
     by_name: ReadOnlyTable<(&'static str, &'static str, &'static str), u128>,
 }
 
 impl<'p> Reader<'p> {
-    pub(super) fn open(txn: &ReadTransaction, place: &'p Arc<str>) -> Result<Self, StoreError> {
+    pub(super) fn open(txn: &'p ReadTransaction, place: &'p Arc<str>) -> Result<Self, StoreError> {
         let fail = |error: redb::TableError| StoreError::of(place, error);
         Ok(Self {
             place,
+            txn,
             uploads: txn.open_table(UPLOADS).map_err(fail)?,
             by_state: txn.open_table(BY_STATE).map_err(fail)?,
             by_name: txn.open_table(BY_NAME).map_err(fail)?,
@@ -333,6 +343,11 @@ impl<'p> Reader<'p> {
 
     fn fail(&self, error: redb::StorageError) -> StoreError {
         StoreError::of(self.place, error)
+    }
+
+    /// The table of another kind of record.
+    pub(super) fn snapshot<R: Record>(&self) -> Result<Snapshot<'p, R>, StoreError> {
+        Snapshot::open(self.txn, self.place)
     }
 
     /// How many records are in each state, counted one by one.
@@ -453,7 +468,7 @@ fn decode(place: &Arc<str>, json: &[u8]) -> Result<Upload, StoreError> {
     serde_json::from_slice(json).map_err(|error| unreadable(place, error))
 }
 
-fn unreadable(place: &Arc<str>, error: serde_json::Error) -> StoreError {
+pub(super) fn unreadable(place: &Arc<str>, error: serde_json::Error) -> StoreError {
     StoreError::Record {
         place: Arc::clone(place),
         source: Arc::new(error),
