@@ -8,6 +8,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use tokio::time::Instant;
 use uuid::Uuid;
 
+use super::Requirement;
 use crate::lakefs::Classified;
 
 /// The connection a request came by. The server puts one into each request's extensions.
@@ -91,6 +92,7 @@ struct Inner {
     client: Client,
     classified: OnceLock<Classified>,
     principal: OnceLock<Principal>,
+    requirements: OnceLock<Vec<Requirement>>,
     xml_type: OnceLock<&'static str>,
     facts: Mutex<Facts>,
 }
@@ -120,6 +122,7 @@ impl Context {
             client,
             classified: OnceLock::new(),
             principal: OnceLock::new(),
+            requirements: OnceLock::new(),
             xml_type: OnceLock::new(),
             facts: Mutex::new(Facts::default()),
         }))
@@ -181,6 +184,16 @@ impl Context {
     /// Sets whom it acts for. The first word counts.
     pub fn set_principal(&self, principal: Principal) {
         let _ = self.0.principal.set(principal);
+    }
+
+    /// What rules ask before it may go; set by guard, met by record.
+    pub fn requirements(&self) -> &[Requirement] {
+        self.0.requirements.get().map_or(&[], Vec::as_slice)
+    }
+
+    /// Sets what rules ask. The first word counts.
+    pub fn set_requirements(&self, requirements: Vec<Requirement>) {
+        let _ = self.0.requirements.set(requirements);
     }
 
     /// The record of its access line.

@@ -8,6 +8,8 @@ use http::header::{self, HeaderMap, HeaderName, HeaderValue};
 pub const REASON: HeaderName = HeaderName::from_static("x-lakegate-reason");
 /// The rule that refused.
 pub const RULE: HeaderName = HeaderName::from_static("x-lakegate-rule");
+/// The commit that a client knows is about to be lost, in full. It ends at the gateway.
+pub const CONFIRM: HeaderName = HeaderName::from_static("x-lakegate-confirm");
 /// The id of a request: lakeFS's own on forwarded answers, the gateway's on its refusals.
 pub const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 

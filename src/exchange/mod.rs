@@ -10,6 +10,7 @@ pub mod classify;
 pub mod context;
 pub mod headers;
 pub mod reject;
+pub mod requirement;
 pub mod step;
 
 pub use afterwards::Afterwards;
@@ -17,6 +18,7 @@ pub use body::{Body, BodyError, Ended};
 pub use classify::{Classify, Inspected};
 pub use context::{Client, Connection, Context, Facts, Principal, Proof};
 pub use reject::Rejection;
+pub use requirement::{Ask, Requirement};
 pub use step::{Next, Step, step};
 
 /// A request on its way to lakeFS. Its extensions hold the [`Context`].

@@ -28,6 +28,27 @@ pub enum Rejection {
         /// What was refused, and what the user can do next.
         message: String,
     },
+    /// A rule asks for a confirmation, and there is none.
+    ConfirmationRequired {
+        /// The rule's name.
+        rule: String,
+        /// What is about to be lost.
+        what: String,
+    },
+    /// What was confirmed is not what is about to be lost.
+    ConfirmationStale {
+        /// The rule's name.
+        rule: String,
+        /// What is about to be lost.
+        what: String,
+    },
+    /// A rule asks for a second person's approval, and there is none.
+    ApprovalRequired {
+        /// The rule's name.
+        rule: String,
+        /// What the second person is told to approve, and for how long it stands.
+        what: String,
+    },
     /// An endpoint that the configuration keeps closed.
     Closed(&'static str),
     /// A method the gateway does not forward (CONNECT, TRACE).
@@ -88,6 +109,9 @@ impl Rejection {
         match self {
             Self::AmbiguousTarget(_)
             | Self::Guarded { .. }
+            | Self::ConfirmationRequired { .. }
+            | Self::ConfirmationStale { .. }
+            | Self::ApprovalRequired { .. }
             | Self::Closed(_)
             | Self::TooLarge { .. }
             | Self::InspectionTimeout
@@ -134,7 +158,9 @@ impl Rejection {
         match self {
             Self::BadRequest(_) | Self::AmbiguousTarget(_) | Self::BodyBroken => StatusCode::BAD_REQUEST,
             Self::Unauthenticated => StatusCode::UNAUTHORIZED,
-            Self::Guarded { .. } | Self::Closed(_) => StatusCode::FORBIDDEN,
+            Self::Guarded { .. } | Self::ApprovalRequired { .. } | Self::Closed(_) => StatusCode::FORBIDDEN,
+            Self::ConfirmationRequired { .. } => StatusCode::PRECONDITION_REQUIRED,
+            Self::ConfirmationStale { .. } => StatusCode::PRECONDITION_FAILED,
             Self::MethodRefused => StatusCode::METHOD_NOT_ALLOWED,
             Self::HeadTooLarge => StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
             Self::HeadTimeout => StatusCode::REQUEST_TIMEOUT,
@@ -159,6 +185,9 @@ impl Rejection {
             Self::AmbiguousTarget(_) => "ambiguous-target",
             Self::Unauthenticated => "unauthenticated",
             Self::Guarded { .. } => "guarded",
+            Self::ConfirmationRequired { .. } => "confirmation-required",
+            Self::ConfirmationStale { .. } => "confirmation-stale",
+            Self::ApprovalRequired { .. } => "approval-required",
             Self::Closed(_) => "closed",
             Self::MethodRefused => "method-refused",
             Self::HeadTooLarge => "head-too-large",
@@ -186,6 +215,17 @@ impl Rejection {
             Self::BadRequest(what) | Self::AmbiguousTarget(what) => what.clone(),
             Self::Unauthenticated => reply::UNAUTHENTICATED.to_owned(),
             Self::Guarded { message, .. } => message.clone(),
+            Self::ConfirmationRequired { rule, what } => format!(
+                "rule `{rule}` asks for a confirmation: {what}; to go on, send the request again with the full commit in the header {}",
+                headers::CONFIRM
+            ),
+            Self::ConfirmationStale { rule, what } => format!(
+                "rule `{rule}` asks for a confirmation, and what the header {} names is not what would be lost: {what}",
+                headers::CONFIRM
+            ),
+            Self::ApprovalRequired { rule, what } => {
+                format!("rule `{rule}` asks for the approval of a second person: {what}")
+            }
             Self::Closed(what) => format!("{what} is closed at the gateway"),
             Self::MethodRefused => "the gateway does not forward this method".to_owned(),
             Self::HeadTooLarge => "the request's target and headers are too long".to_owned(),
@@ -222,6 +262,17 @@ impl Rejection {
         }
     }
 
+    /// The rule that refuses.
+    fn rule(&self) -> Option<&str> {
+        match self {
+            Self::Guarded { rule, .. }
+            | Self::ConfirmationRequired { rule, .. }
+            | Self::ConfirmationStale { rule, .. }
+            | Self::ApprovalRequired { rule, .. } => Some(rule),
+            _ => None,
+        }
+    }
+
     /// What the log gets besides the reason code.
     fn cause(&self) -> Option<&str> {
         match self {
@@ -238,9 +289,7 @@ impl Rejection {
             facts.decision = Some("refused");
             facts.reason = Some(self.reason());
             facts.error = self.cause().map(str::to_owned).or(facts.error.take());
-            if let Self::Guarded { rule, .. } = self {
-                facts.rule = Some(rule.clone());
-            }
+            facts.rule = self.rule().map(str::to_owned).or(facts.rule.take());
         }
         let id = context.id().to_string();
         let protocol = context
@@ -264,7 +313,7 @@ impl Rejection {
         let head = response.headers_mut();
         head.insert(headers::REASON, HeaderValue::from_static(self.reason()));
         head.insert(headers::REQUEST_ID, headers::value(&id));
-        if let Self::Guarded { rule, .. } = self {
+        if let Some(rule) = self.rule() {
             head.insert(headers::RULE, headers::value(rule));
         }
         if let Some(retry_after) = self.retry_after() {
@@ -296,7 +345,12 @@ impl Rejection {
             | Self::CodingUnknown
             | Self::VersionUnknown
             | Self::ExpectationUnknown => "InvalidRequest",
-            Self::Unauthenticated | Self::Guarded { .. } | Self::Closed(_) => "AccessDenied",
+            Self::Unauthenticated
+            | Self::Guarded { .. }
+            | Self::ConfirmationRequired { .. }
+            | Self::ApprovalRequired { .. }
+            | Self::Closed(_) => "AccessDenied",
+            Self::ConfirmationStale { .. } => "PreconditionFailed",
             Self::TooLarge { .. } => "EntityTooLarge",
             Self::InspectionTimeout | Self::BodyTimeout => "RequestTimeout",
             Self::ChunkedUnsigned => "NotImplemented",
@@ -331,6 +385,19 @@ mod tests {
             rule: text(),
             message: text(),
         };
+        let (rule, what) = (text, text);
+        let required = || Rejection::ConfirmationRequired {
+            rule: rule(),
+            what: what(),
+        };
+        let stale = || Rejection::ConfirmationStale {
+            rule: rule(),
+            what: what(),
+        };
+        let approval = || Rejection::ApprovalRequired {
+            rule: rule(),
+            what: what(),
+        };
         let over_share = |status| Rejection::OverShare {
             retry_after: wait,
             status,
@@ -344,6 +411,9 @@ mod tests {
             (Rejection::AmbiguousTarget(text()), true, 400, 400),
             (Rejection::Unauthenticated, false, 401, 401),
             (guarded, true, 403, 403),
+            (required(), true, 428, 428),
+            (stale(), true, 412, 412),
+            (approval(), true, 403, 403),
             (Rejection::Closed("x"), true, 403, 403),
             (Rejection::MethodRefused, false, 405, 405),
             (Rejection::HeadTooLarge, false, 431, 431),
