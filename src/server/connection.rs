@@ -1,6 +1,7 @@
 //! One connection, from its first byte to its last.
 
 use std::convert::Infallible;
+use std::error::Error;
 use std::future::poll_fn;
 use std::pin::pin;
 use std::sync::Arc;
@@ -152,7 +153,9 @@ async fn secure(
             let refusal = refusals.refuse(fault, None);
             tls::tell(stream, &refusal, within).await;
         }
-        NoTls::Failed(error) => tracing::info!(client.address = %peer, %error, "a TLS handshake failed"),
+        NoTls::Failed { error, name } => {
+            tracing::info!(client.address = %peer, tls.server_name = name, %error, "a TLS handshake failed");
+        }
         NoTls::Late => tracing::info!(client.address = %peer, "a TLS handshake took too long"),
     }
     shared.metrics.tls_failures.inc();
@@ -223,9 +226,22 @@ fn name_one_host(request: &mut Request) {
 
 /// Tells how a connection ended; `None` if it was cut.
 pub(super) fn ended(result: Option<hyper::Result<()>>, connection: Connection) {
+    let peer = connection.peer;
     match result {
         Some(Ok(())) => {}
-        Some(Err(error)) => tracing::debug!(client.address = %connection.peer, %error, "a connection ended badly"),
-        None => tracing::warn!(client.address = %connection.peer, "a connection outlived the drain and was cut"),
+        Some(Err(error)) => match broken_rule(&error) {
+            Some(rule) => tracing::info!(client.address = %peer, error = %rule, "a client broke the rules of HTTP"),
+            None => tracing::debug!(client.address = %peer, %error, "a connection ended badly"),
+        },
+        None => tracing::warn!(client.address = %peer, "a connection outlived the drain and was cut"),
+    }
+}
+
+/// What hyper ended a connection for, if it was no failure of the connection itself. (The door sees HTTP/1.1 first, and refuses it itself.)
+fn broken_rule(error: &hyper::Error) -> Option<&dyn Error> {
+    let frames = error.source().and_then(|source| source.downcast_ref::<h2::Error>());
+    match frames {
+        Some(frames) => frames.is_library().then_some(frames),
+        None => error.is_parse().then_some(error),
     }
 }

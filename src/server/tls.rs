@@ -8,12 +8,12 @@ use bytes::Bytes;
 use rustls::ServerConfig;
 use rustls::crypto::aws_lc_rs::{self, Ticketer};
 use rustls::pki_types::ServerName;
-use rustls::server::{ClientHello, ParsedCertificate, ResolvesServerCert, WebPkiClientVerifier};
+use rustls::server::{Acceptor, ClientHello, ParsedCertificate, ResolvesServerCert, WebPkiClientVerifier};
 use rustls::sign::CertifiedKey;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
-use tokio_rustls::TlsAcceptor;
+use tokio_rustls::LazyConfigAcceptor;
 use tokio_rustls::server::TlsStream;
 
 use crate::config::tls::{CertificateError, ClientCertificates, ListenTls};
@@ -104,7 +104,12 @@ pub(super) enum NoTls {
     /// It speaks plain HTTP: it is to be told so.
     Plain(TcpStream),
     /// It speaks TLS, and there was no agreement.
-    Failed(io::Error),
+    Failed {
+        /// What one of the two found wrong.
+        error: io::Error,
+        /// Which server the client asked for, if it said so.
+        name: Option<String>,
+    },
     /// It took too long.
     Late,
 }
@@ -122,12 +127,22 @@ pub(super) async fn handshake(
             Ok(1..) => return Err(NoTls::Plain(stream)),
             _ => return Err(NoTls::Left),
         }
-        let accepting = TlsAcceptor::from(config).accept(stream).into_fallible();
-        match accepting.await {
+        let mut accepting = LazyConfigAcceptor::new(Acceptor::default(), stream);
+        let begun = match (&mut accepting).await {
+            Ok(begun) => begun,
+            Err(error) => {
+                if let Some(stream) = accepting.take_io() {
+                    linger(stream).await;
+                }
+                return Err(NoTls::Failed { error, name: None });
+            }
+        };
+        let name = begun.client_hello().server_name().map(str::to_owned);
+        match begun.into_stream(config).into_fallible().await {
             Ok(stream) => Ok(stream),
             Err((error, stream)) => {
                 linger(stream).await;
-                Err(NoTls::Failed(error))
+                Err(NoTls::Failed { error, name })
             }
         }
     };

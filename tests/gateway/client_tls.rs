@@ -10,6 +10,7 @@ use tokio::io::AsyncReadExt;
 use tokio::net::TcpStream;
 use tokio_rustls::client::TlsStream;
 
+use super::support::log;
 use super::support::plane::{TestPlane, quick};
 use super::support::raw::{Wire, soon, until};
 use super::support::tls::{Authority, behind_tls, connect, listen, patient};
@@ -50,6 +51,9 @@ async fn a_client_gets_the_certificate_of_the_name_it_asks_for_or_else_the_first
     assert_eq!(lakefs.get_ref().1.alpn_protocol(), Some(&b"h2"[..]));
     let wrong = connect(&client, &plane, "other.test").await.unwrap_err();
     assert!(wrong.to_string().contains("not valid for name"), "{wrong}");
+    // The client alone can say that it is not whom it asked for.
+    let line = log::line(&["a TLS handshake failed", "\"tls.server_name\":\"other.test\""]).await;
+    assert!(line.contains("received fatal alert"), "{line}");
     for alpn in [&["http/1.1"][..], &[]] {
         let stream = connect(&authority.client(None, alpn), &plane, "s3.test").await.unwrap();
         let mut wire = Wire::over(stream);
@@ -69,33 +73,45 @@ async fn client_certificates_pass_by_authority_and_date() {
         authority.sign_expired(&["client"]),
         other.sign(&["client"]),
     );
-    for (wanted, client, passes) in [
-        (ClientCertificates::Required, Some(&good), true),
-        (ClientCertificates::Required, Some(&expired), false),
-        (ClientCertificates::Required, Some(&unknown), false),
-        (ClientCertificates::Required, None, false),
-        (ClientCertificates::Optional, Some(&good), true),
-        (ClientCertificates::Optional, Some(&unknown), false),
-        (ClientCertificates::Optional, None, true),
-        (ClientCertificates::Off, Some(&unknown), true),
+    for (wanted, client, why_not) in [
+        (ClientCertificates::Required, Some(&good), None),
+        (ClientCertificates::Required, Some(&expired), Some("expired")),
+        (
+            ClientCertificates::Required,
+            Some(&unknown),
+            Some("invalid peer certificate: "),
+        ),
+        (ClientCertificates::Required, None, Some("no certificate")),
+        (ClientCertificates::Optional, Some(&good), None),
+        (
+            ClientCertificates::Optional,
+            Some(&unknown),
+            Some("invalid peer certificate: "),
+        ),
+        (ClientCertificates::Optional, None, None),
+        (ClientCertificates::Off, Some(&unknown), None),
     ] {
         let plane = plane(&patient(), authority.shows(&[&server], wanted));
         let mut stream = connect(&authority.client(client, &[]), &plane, "lakefs.test")
             .await
             .unwrap();
-        if passes {
+        let Some(why_not) = why_not else {
             assert_eq!(
                 Wire::over(stream).ask(GET).await.text(),
                 "true",
                 "{wanted:?} {client:?}"
             );
             continue;
-        }
+        };
+        let from = format!("\"{}\"", stream.get_ref().0.local_addr().unwrap());
         // In TLS 1.3 the client is done first, and then reads what the server thinks of it.
         let mut nothing = Vec::new();
         let alert = soon("the alert", stream.read_to_end(&mut nothing)).await.unwrap_err();
         assert!(alert.to_string().contains("alert"), "{wanted:?}: {alert}");
         until("the failure to be counted", || plane.metrics.tls_failures.get() == 1).await;
+        let line = log::line(&["a TLS handshake failed", &from]).await;
+        let says = line.contains(why_not) && line.contains("\"tls.server_name\":\"lakefs.test\"");
+        assert!(says, "{wanted:?}, {why_not}: {line}");
         plane.rests().await;
     }
 }
@@ -115,6 +131,11 @@ async fn plain_http_on_a_tls_port_is_told_so() {
     drop(wire);
     plane.rests().await;
     assert_eq!(plane.metrics.tls_failures.get(), 1);
+    let line = log::line(&["\"lakegate::access\"", answer.header("x-request-id").unwrap()]).await;
+    assert!(
+        line.contains("this port speaks TLS") && line.contains("\"status\":400"),
+        "{line}"
+    );
 }
 
 #[tokio::test]

@@ -15,6 +15,7 @@ use lakegate::config::types::Period;
 use lakegate::exchange::{Body, BodyError};
 
 use super::support::lakefs::{RawLakefs, ok};
+use super::support::log;
 use super::support::plane::{TestPlane, upstream_at};
 use super::support::raw::{Wire, soon, until};
 use super::support::tls::{Authority, behind_tls, connect, patient};
@@ -230,6 +231,14 @@ async fn what_contradicts_itself_is_refused_and_the_connection_goes_on() {
         .await
         .unwrap();
     assert_eq!(head.status(), 431, "a head of more bytes than server.max_header_size");
+    let reason = head.headers().get("x-lakegate-reason").unwrap();
+    assert_eq!(reason, "head-too-large");
+    let id = head.headers().get("x-request-id").unwrap().to_str().unwrap();
+    let line = log::line(&["\"lakegate::access\"", id]).await;
+    assert!(
+        line.contains("\"status\":431") && line.contains("\"uri\":\"/\""),
+        "{line}"
+    );
     let connected = client.ask(request("CONNECT", "lakefs.test:80", &[])).await.unwrap();
     assert_eq!(connected.0.status(), 405);
     let (answer, mut stream) = client
@@ -268,8 +277,21 @@ async fn frames_out_of_order_end_the_connection_with_a_reason() {
     let (plane, client, authority) = before(&stack, &patient()).await;
     const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
     const SETTINGS: &[u8] = &[0, 0, 0, 4, 0, 0, 0, 0, 0];
+    let endless = {
+        let mut frames = [PREFACE, SETTINGS, &[0, 0x40, 0, 1, 0, 0, 0, 0, 1]].concat();
+        // A literal header, whose value is longer than any frame.
+        frames.extend([0x40, 1, b'x', 0x7f, 0xff, 0xff, 0xff, 0x0f]);
+        frames.extend([b'y'; 0x4000 - 8]);
+        for _ in 0..40 {
+            frames.extend([0, 0x40, 0, 9, 0, 0, 0, 0, 1]);
+            frames.extend([b'y'; 0x4000]);
+        }
+        frames
+    };
     for (what, frames) in [
         ("no preface", &b"GET / HTTP/1.1\r\nHost: h\r\n\r\n"[..]),
+        ("half a preface", b"PRI * HTTP/2.0\r\n\r\nXX\r\n\r\n"),
+        ("headers without an end", &endless),
         (
             "data of no stream",
             &[PREFACE, SETTINGS, &[0, 0, 1, 0, 0, 0, 0, 0, 1, 7]].concat(),
@@ -294,12 +316,17 @@ async fn frames_out_of_order_end_the_connection_with_a_reason() {
         let stream = connect(&authority.client(None, &["h2"]), &plane, "lakefs.test")
             .await
             .unwrap();
+        let from = format!("\"{}\"", stream.get_ref().0.local_addr().unwrap());
         let mut wire = Wire::over(stream);
-        wire.send(frames).await;
+        let _ = wire.try_send(frames).await;
         let rest = wire.rest().await;
         // A GOAWAY, whose code is not NO_ERROR; a client without the preface gets nothing but that, or nothing.
-        let goaway = rest.windows(4).any(|window| window == [0, 0, 8, 7]);
-        assert!(goaway || what == "no preface", "{what}: {rest:?}");
+        let goaway = rest
+            .windows(9)
+            .any(|window| matches!(window, [0, 0, 8..=255, 7, 0, 0, 0, 0, 0]));
+        assert!(goaway || what.ends_with("preface"), "{what}: {rest:?}");
+        let line = log::line(&["a client broke the rules of HTTP", &from]).await;
+        assert!(line.contains("connection error detected: "), "{what}: {line}");
     }
     client.driver.abort();
     plane.rests().await;

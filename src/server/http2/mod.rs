@@ -1,8 +1,8 @@
 //! One HTTP/2 connection: many requests at a time, each made into what HTTP/1.1 would have brought (`adapt`) and driven with deadlines of
 //! its own (`streams`).
 //!
-//! What clients may not do here they are told by the frames' own means, most of it by hyper: too large a head gets 431 or a reset, floods
-//! of resets and of empty frames end the connection.
+//! What clients may not do here they are told by the frames' own means, most of it by hyper: frames out of order, floods of resets and of
+//! empty frames end the connection. A head too large is let in up to a multiple of the limit, so that it gets an answer that says so.
 
 mod adapt;
 mod patient;
@@ -37,6 +37,9 @@ const RESETS_MAX: usize = 20;
 /// What may be on its way up unasked: of one body, and of all.
 const STREAM_WINDOW: u32 = 256 << 10;
 const CONNECTION_WINDOW: u32 = 1 << 20;
+/// A head of so many times the limit is still read, to be refused like one of HTTP/1.1. Beyond that hyper answers 431 without a body, and
+/// without a word to us, or ends the connection.
+const HEAD_READ: usize = 4;
 /// What is kept of one answer that the client has no room for.
 const SEND_BUFFER: usize = 64 << 10;
 /// How often a client is asked whether it is there, and how long it has to say so.
@@ -54,7 +57,7 @@ fn builder(streams: Streams, shared: &Shared) -> http2::Builder<Streams> {
         .initial_stream_window_size(STREAM_WINDOW)
         .initial_connection_window_size(CONNECTION_WINDOW)
         .max_send_buf_size(SEND_BUFFER)
-        .max_header_list_size(u32::try_from(shared.limits.head).unwrap_or(u32::MAX))
+        .max_header_list_size(u32::try_from(shared.limits.head.saturating_mul(HEAD_READ)).unwrap_or(u32::MAX))
         .keep_alive_interval(PING_EVERY)
         .keep_alive_timeout(PING_TIMEOUT);
     builder
