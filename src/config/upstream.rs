@@ -70,4 +70,6 @@ pub struct UpstreamTls {
     pub key: Option<Secret>,
     /// The name to expect in lakeFS's certificate, if it is not the host of `url`.
     pub server_name: Option<String>,
+    /// Whether HTTP/2 is offered to lakeFS, beside HTTP/1.1. Many requests then share a connection.
+    pub http2: bool,
 }

@@ -11,9 +11,10 @@ use socket2::{SockRef, TcpKeepalive};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpStream, lookup_host};
 use tokio::time::{Instant, timeout, timeout_at};
+use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
-use super::tls::{Tls, TlsError};
+use super::tls::{HTTP2, Tls, TlsError};
 use crate::config::UpstreamConfig;
 
 /// The least time that one of several addresses gets.
@@ -82,21 +83,44 @@ impl Dialer {
         &self.to
     }
 
-    /// Opens one connection; the whole of it, TLS too, within `upstream.connect_timeout`.
+    /// How long a connection may take until it can be used.
+    pub fn connect_timeout(&self) -> Duration {
+        self.connect_timeout
+    }
+
+    /// Whether lakeFS may choose HTTP/2: by TLS alone, and if `upstream.tls.http2` allows it.
+    pub fn offers_http2(&self) -> bool {
+        self.tls.as_ref().is_some_and(|tls| tls.with_http2.is_some())
+    }
+
+    /// Opens one connection for HTTP/1.1; the whole of it, TLS too, within `upstream.connect_timeout`.
     ///
     /// # Errors
     /// When nobody answers, or too late, or is not who they should be.
     pub async fn connect(&self) -> Result<Stream, DialError> {
+        self.open(self.tls.as_ref().map(|tls| &tls.connector)).await
+    }
+
+    /// [`Dialer::connect`], but lakeFS may choose HTTP/2 ([`Stream::is_http2`]) if it is offered at all.
+    ///
+    /// # Errors
+    /// As there.
+    pub async fn connect_offering_http2(&self) -> Result<Stream, DialError> {
+        let connector = |tls: &'_ Tls| tls.with_http2.as_ref().unwrap_or(&tls.connector).clone();
+        self.open(self.tls.as_ref().map(connector).as_ref()).await
+    }
+
+    async fn open(&self, connector: Option<&TlsConnector>) -> Result<Stream, DialError> {
         let deadline = Instant::now() + self.connect_timeout;
         let connecting = async {
             let tcp = self.tcp(deadline).await.map_err(|source| DialError::Connect {
                 to: self.to.clone(),
                 source,
             })?;
-            let Some(tls) = &self.tls else {
+            let (Some(tls), Some(connector)) = (&self.tls, connector) else {
                 return Ok(Stream::Tcp(tcp));
             };
-            match tls.connector.connect(tls.name.clone(), tcp).await {
+            match connector.connect(tls.name.clone(), tcp).await {
                 Ok(stream) => Ok(Stream::Tls(Box::new(stream))),
                 // rustls tells its own verdicts by this kind; a reset is the network's.
                 Err(source) if source.kind() == io::ErrorKind::InvalidData => Err(DialError::Tls {
@@ -151,6 +175,16 @@ pub enum Stream {
     Tcp(TcpStream),
     /// Over TLS.
     Tls(Box<TlsStream<TcpStream>>),
+}
+
+impl Stream {
+    /// Whether both sides agreed on HTTP/2; else it is HTTP/1.1.
+    pub fn is_http2(&self) -> bool {
+        match self {
+            Self::Tcp(_) => false,
+            Self::Tls(stream) => stream.get_ref().1.alpn_protocol() == Some(HTTP2),
+        }
+    }
 }
 
 macro_rules! either {

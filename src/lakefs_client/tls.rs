@@ -12,6 +12,9 @@ use tokio_rustls::TlsConnector;
 
 use crate::config::UpstreamConfig;
 
+/// How ALPN calls HTTP/2 over TLS (RFC 9113 section 3.2).
+pub(super) const HTTP2: &[u8] = b"h2";
+
 /// What is wrong with `upstream.tls`.
 #[derive(Debug, thiserror::Error)]
 pub enum TlsError {
@@ -44,7 +47,10 @@ pub enum TlsError {
 /// TLS handshakes to lakeFS, ready to go.
 #[derive(Clone)]
 pub(super) struct Tls {
+    /// Offers HTTP/1.1 alone.
     pub(super) connector: TlsConnector,
+    /// Offers HTTP/2 and HTTP/1.1, if the configuration allows it.
+    pub(super) with_http2: Option<TlsConnector>,
     pub(super) name: ServerName<'static>,
 }
 
@@ -72,12 +78,18 @@ impl Tls {
             }
             _ => return Err(TlsError::Half),
         };
-        client.alpn_protocols = vec![b"http/1.1".to_vec()];
+        let mut offering = |protocols: &[&[u8]]| {
+            client.alpn_protocols = protocols.iter().map(|protocol| protocol.to_vec()).collect();
+            TlsConnector::from(Arc::new(client.clone()))
+        };
+        let connector = offering(&[b"http/1.1"]);
+        let with_http2 = config.tls.http2.then(|| offering(&[HTTP2, b"http/1.1"]));
         let name = config.tls.server_name.as_deref().unwrap_or(&config.url.host);
         let name = ServerName::try_from(name.trim_matches(['[', ']']).to_owned())
             .map_err(|_| TlsError::Name(name.to_owned()))?;
         Ok(Self {
-            connector: TlsConnector::from(Arc::new(client)),
+            connector,
+            with_http2,
             name,
         })
     }

@@ -7,12 +7,14 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http_body::{Body as HttpBody, Frame, SizeHint};
-use hyper::body::Incoming;
+use tokio::task::JoinHandle;
 
+use super::chain;
+use super::http2::Pipe;
 use super::pool::{Lease, Pool};
 use super::upload::Progress;
 use crate::exchange::alarm::Alarm;
-use crate::exchange::{BodyError, Context};
+use crate::exchange::{Body, BodyError, Context};
 
 /// How long a connection may take to be ready again once its answer and its request have ended.
 const SETTLE_MAX: Duration = Duration::from_secs(1);
@@ -69,19 +71,75 @@ impl Answering {
     }
 }
 
+/// A stream whose answer has begun before all of its request's body had gone up.
+#[derive(Debug)]
+pub(super) struct Rising {
+    piping: JoinHandle<()>,
+    times: Times,
+    progress: Option<Arc<Progress>>,
+}
+
+impl Rising {
+    pub(super) fn new(pipe: Pipe, times: Times, progress: Option<Arc<Progress>>) -> Self {
+        Self {
+            piping: tokio::spawn(pipe.finish()),
+            times,
+            progress,
+        }
+    }
+
+    /// The answer has ended: the rest of the body may follow, as long as it moves.
+    fn settle(mut self) {
+        // A body that lakeFS answered without wanting it never comes.
+        let Some(progress) = self.progress.take().filter(|progress| !progress.is_asked()) else {
+            return;
+        };
+        tokio::spawn(async move {
+            let Times { idle_timeout, .. } = self.times;
+            let _ = progress.watch(idle_timeout, SETTLE_MAX, &mut self.piping).await;
+        });
+    }
+}
+
+impl Drop for Rising {
+    fn drop(&mut self) {
+        self.piping.abort();
+    }
+}
+
+/// What an answer keeps busy until its end.
+#[derive(Debug)]
+pub(super) enum Busy {
+    /// A connection.
+    Connection(Answering),
+    /// A stream, which is over with its bodies.
+    Stream(Option<Rising>),
+}
+
+impl Busy {
+    /// The answer has ended.
+    pub(super) fn settle(self) {
+        match self {
+            Self::Connection(answering) => answering.settle(),
+            Self::Stream(rising) => rising.into_iter().for_each(Rising::settle),
+        }
+    }
+}
+
 /// The body of an answer.
 #[derive(Debug)]
 pub(super) struct Answer {
-    pub(super) incoming: Incoming,
+    pub(super) incoming: Body,
     /// Gone once the answer has ended.
-    pub(super) answering: Option<Answering>,
+    pub(super) busy: Option<Busy>,
+    pub(super) idle_timeout: Duration,
     pub(super) context: Context,
     pub(super) alarm: Alarm,
 }
 
 impl Answer {
     fn broke(&mut self, what: String) {
-        self.answering = None;
+        self.busy = None;
         self.context.facts().error = Some(what);
     }
 }
@@ -94,10 +152,10 @@ impl HttpBody for Answer {
         let polled = Pin::new(&mut self.incoming).poll_frame(cx);
         match &polled {
             Poll::Pending => {
-                let Some(answering) = &self.answering else {
+                if self.busy.is_none() {
                     return Poll::Pending;
-                };
-                let idle_timeout = answering.times.idle_timeout;
+                }
+                let idle_timeout = self.idle_timeout;
                 self.alarm.set_once(idle_timeout);
                 if self.alarm.poll(cx).is_ready() {
                     self.broke("lakeFS stood still in the middle of its answer".to_owned());
@@ -108,19 +166,19 @@ impl HttpBody for Answer {
                 return Poll::Pending;
             }
             Poll::Ready(Some(Err(error))) => {
-                let what = format!("lakeFS cut its answer: {error}");
+                let what = format!("lakeFS cut its answer: {}", chain(error));
                 self.broke(what);
             }
             Poll::Ready(ended) => {
                 self.alarm.clear();
                 if (ended.is_none() || self.incoming.is_end_stream())
-                    && let Some(answering) = self.answering.take()
+                    && let Some(busy) = self.busy.take()
                 {
-                    answering.settle();
+                    busy.settle();
                 }
             }
         }
-        polled.map_err(BodyError::Stream)
+        polled
     }
 
     fn is_end_stream(&self) -> bool {

@@ -1,9 +1,11 @@
 //! The bottom of the stack: sends a request to lakeFS and streams its answer back. The only place that speaks to lakeFS for a client.
 //!
-//! `rewrite` says what changes on the way, [`Pools`] keep connections, `upload` and `answer` are the bodies of both directions. Whether a
-//! request may go at all was decided above.
+//! Here it goes by HTTP/1.1; `offer` is where lakeFS may choose HTTP/2, and `http2` speaks that. `rewrite` says what changes on the way,
+//! [`Pools`] keep connections, `upload` and `answer` are the bodies of both directions. Whether a request may go at all was decided above.
 
 mod answer;
+mod http2;
+mod offer;
 mod pool;
 mod rewrite;
 mod upload;
@@ -18,8 +20,7 @@ use std::time::Duration;
 
 use http::StatusCode;
 use http::header::{self, HeaderMap};
-use hyper::body::Incoming;
-use hyper::client::conn::{TrySendError, http1};
+use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
 use tokio::time::{Instant, sleep, timeout};
 use tower::Service;
@@ -29,9 +30,9 @@ use crate::exchange::alarm::Alarm;
 use crate::exchange::step::Answer as Answered;
 use crate::exchange::{Body, Connection, Context, Rejection, Request, Response, headers};
 use crate::lakefs::Operation;
-use crate::lakefs_client::{DialError, Dialer};
+use crate::lakefs_client::{DialError, Dialer, Stream};
 use crate::observe::Metrics;
-use answer::{Answer, Answering, Times};
+use answer::{Answer, Answering, Busy, Times};
 pub use pool::Pools;
 use pool::{Lease, Pool};
 use upload::{Fault, Progress, Stalled, Upload};
@@ -90,6 +91,13 @@ impl Upstream {
     }
 }
 
+/// What accompanies a request on its way.
+struct Way<'a> {
+    pool: &'a Arc<Pool>,
+    progress: Option<&'a Arc<Progress>>,
+    context: &'a Context,
+}
+
 impl Service<Request> for Upstream {
     type Response = Response;
     type Error = Infallible;
@@ -132,14 +140,17 @@ impl Inner {
                 }
             });
         }
-        let (lease, response) = self.send(request, pool, progress.as_deref(), context).await?;
-        let answering = Answering {
-            lease,
-            pool: Arc::clone(pool),
-            times: self.times,
-            progress,
+        let way = Way {
+            pool,
+            progress: progress.as_ref(),
+            context,
         };
-        accept(response, answering, context)
+        let (response, busy) = match self.dialer.offers_http2() {
+            // Boxed, so that what goes by HTTP/1.1 does not carry the room for it.
+            true => Box::pin(self.send_offering_http2(request, &way)).await?,
+            false => self.send(request, None, &way).await?,
+        };
+        self.accept(response, busy, context)
     }
 
     /// Some of lakeFS's endpoints are served without credentials and tell too much.
@@ -156,34 +167,34 @@ impl Inner {
         }
     }
 
-    /// Sends a request once. Only one that a connection closed upon before anything of it was written is given to another connection.
+    /// Sends a request once, on `first` if there is one. Only one that a connection closed upon before anything of it was written is given
+    /// to another connection.
     async fn send(
         &self,
         mut request: http::Request<Upload>,
-        pool: &Arc<Pool>,
-        progress: Option<&Progress>,
-        context: &Context,
-    ) -> Result<(Lease, http::Response<Incoming>), Rejection> {
+        mut first: Option<Lease>,
+        way: &Way<'_>,
+    ) -> Result<(http::Response<Body>, Busy), Rejection> {
         let mut patience = Patience::new(self.patience);
         loop {
-            let (mut lease, reused) = match pool.take(&self.dialer) {
-                Some(lease) => (lease, true),
-                None => (self.dial(&mut patience).await?, false),
+            let (mut lease, reused) = match first.take() {
+                Some(lease) => (lease, false),
+                None => match way.pool.take(&self.dialer) {
+                    Some(lease) => (lease, true),
+                    None => (self.dial(&mut patience, || self.handshake()).await?, false),
+                },
             };
-            let begun = Instant::now();
-            let sending = lease.sender.try_send_request(request);
-            let sent = match progress {
-                Some(progress) => {
-                    progress
-                        .watch(self.times.idle_timeout, self.response_timeout, sending)
-                        .await
+            match self.watched(lease.sender.try_send_request(request), way).await? {
+                Ok(response) => {
+                    let answering = Answering {
+                        lease,
+                        pool: Arc::clone(way.pool),
+                        times: self.times,
+                        progress: way.progress.cloned(),
+                    };
+                    return Ok((response.map(Body::from), Busy::Connection(answering)));
                 }
-                None => timeout(self.response_timeout, sending).await.map_err(|_| Stalled),
-            };
-            context.facts().upstream_latency = Some(begun.elapsed());
-            match sent {
-                Ok(Ok(response)) => return Ok((lease, response)),
-                Ok(Err(mut error)) => match error.take_message() {
+                Err(mut error) => match error.take_message() {
                     Some(unsent) => {
                         request = unsent;
                         // A fresh connection that lakeFS closed at once is a lakeFS that is not up yet.
@@ -191,18 +202,35 @@ impl Inner {
                             return Err(Rejection::UpstreamDown(chain(error.error())));
                         }
                     }
-                    None => return Err(broken(&error, progress, context)),
+                    None => return Err(broken(error.error(), way)),
                 },
-                Err(Stalled) => return Err(Rejection::UpstreamTimeout),
             }
         }
     }
 
+    /// Waits for a request's answer, as long as lakeFS may take.
+    async fn watched<F: Future>(&self, sending: F, way: &Way<'_>) -> Result<F::Output, Rejection> {
+        let begun = Instant::now();
+        let sent = match way.progress {
+            Some(progress) => {
+                progress
+                    .watch(self.times.idle_timeout, self.response_timeout, sending)
+                    .await
+            }
+            None => timeout(self.response_timeout, sending).await.map_err(|_| Stalled),
+        };
+        way.context.facts().upstream_latency = Some(begun.elapsed());
+        sent.map_err(|Stalled| Rejection::UpstreamTimeout)
+    }
+
     /// Opens a connection, again and again while that may help and patience lasts.
-    async fn dial(&self, patience: &mut Patience) -> Result<Lease, Rejection> {
+    async fn dial<T, F>(&self, patience: &mut Patience, open: impl Fn() -> F) -> Result<T, Rejection>
+    where
+        F: Future<Output = Result<T, DialError>>,
+    {
         loop {
-            match self.handshake().await {
-                Ok(lease) => return Ok(lease),
+            match open().await {
+                Ok(opened) => return Ok(opened),
                 Err(error) => {
                     self.metrics.upstream_connect_failures.inc();
                     if !error.may_pass() || !patience.rest().await {
@@ -214,7 +242,12 @@ impl Inner {
     }
 
     async fn handshake(&self) -> Result<Lease, DialError> {
-        let wire = Wire::new(self.dialer.connect().await?);
+        self.lease(self.dialer.connect().await?).await
+    }
+
+    /// Begins HTTP/1.1 on an open connection.
+    async fn lease(&self, stream: Stream) -> Result<Lease, DialError> {
+        let wire = Wire::new(stream);
         let unwritable = wire.unwritable();
         let mut builder = http1::Builder::new();
         builder.preserve_header_case(true);
@@ -240,30 +273,31 @@ impl Inner {
             Arc::clone(&self.dialer),
         ))
     }
-}
 
-/// Takes lakeFS's answer, or refuses to pass it on; then its connection is closed.
-fn accept(response: http::Response<Incoming>, answering: Answering, context: &Context) -> Result<Response, Rejection> {
-    let (mut head, incoming) = response.into_parts();
-    {
-        let mut facts = context.facts();
-        facts.upstream_status = Some(head.status.as_u16());
-        facts.upstream_request_id = request_id(&head.headers);
+    /// Takes lakeFS's answer, or refuses to pass it on; then its connection, or its stream, is closed.
+    fn accept(&self, response: http::Response<Body>, busy: Busy, context: &Context) -> Result<Response, Rejection> {
+        let (mut head, incoming) = response.into_parts();
+        {
+            let mut facts = context.facts();
+            facts.upstream_status = Some(head.status.as_u16());
+            facts.upstream_request_id = request_id(&head.headers);
+        }
+        rewrite::response(&mut head)
+            .map_err(|what| Rejection::UpstreamBroken(format!("lakeFS's answer is no answer: {what}")))?;
+        let body = if http_body::Body::is_end_stream(&incoming) {
+            busy.settle();
+            Body::empty()
+        } else {
+            Body::new(Answer {
+                incoming,
+                busy: Some(busy),
+                idle_timeout: self.times.idle_timeout,
+                context: context.clone(),
+                alarm: Alarm::default(),
+            })
+        };
+        Ok(Response::from_parts(head, body))
     }
-    rewrite::response(&mut head)
-        .map_err(|what| Rejection::UpstreamBroken(format!("lakeFS's answer is no answer: {what}")))?;
-    let body = if http_body::Body::is_end_stream(&incoming) {
-        answering.settle();
-        Body::empty()
-    } else {
-        Body::new(Answer {
-            incoming,
-            answering: Some(answering),
-            context: context.clone(),
-            alarm: Alarm::default(),
-        })
-    };
-    Ok(Response::from_parts(head, body))
 }
 
 /// lakeFS's own id of the request: REST and S3 call it by different names.
@@ -280,11 +314,11 @@ fn asks_first(headers: &HeaderMap) -> bool {
 }
 
 /// Says who broke an exchange that had begun.
-fn broken(error: &TrySendError<http::Request<Upload>>, progress: Option<&Progress>, context: &Context) -> Rejection {
-    let what = chain(error.error());
-    match progress.and_then(Progress::fault) {
+fn broken(error: &dyn Error, way: &Way<'_>) -> Rejection {
+    let what = chain(error);
+    match way.progress.and_then(|progress| progress.fault()) {
         Some(fault) => {
-            context.facts().error = Some(format!("the client's body: {what}"));
+            way.context.facts().error = Some(format!("the client's body: {what}"));
             match fault {
                 Fault::Slow => Rejection::BodyTimeout,
                 Fault::Broken => Rejection::BodyBroken,

@@ -1,4 +1,4 @@
-//! Connections to lakeFS that wait for their next request: one pool a data thread, last in first out.
+//! Connections to lakeFS that wait for their next request: one pool a data thread, last in first out. Those of HTTP/2 are kept in `http2`.
 //!
 //! Live state: the pools outlive every reload. A connection that another dialer opened (`upstream` has changed) is never used again.
 
@@ -11,6 +11,7 @@ use hyper::client::conn::http1::SendRequest;
 use tokio::task::AbortHandle;
 use tokio::time::{Instant, sleep_until};
 
+use super::http2::Connections;
 use super::upload::Upload;
 use crate::lakefs_client::Dialer;
 
@@ -79,7 +80,11 @@ impl Drop for Lease {
 
 /// The connections of one data thread.
 #[derive(Debug, Default)]
-pub(super) struct Pool(Mutex<State>);
+pub(super) struct Pool {
+    state: Mutex<State>,
+    /// Those that speak HTTP/2.
+    pub(super) http2: Connections,
+}
 
 #[derive(Debug, Default)]
 struct State {
@@ -96,7 +101,7 @@ struct Idle {
 
 impl Pool {
     fn lock(&self) -> std::sync::MutexGuard<'_, State> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The connection that was used last, if it is still good and `dialer` opened it.
@@ -109,6 +114,11 @@ impl Pool {
             }
         }
         None
+    }
+
+    /// Whether there is one that waits.
+    pub(super) fn has_idle(&self) -> bool {
+        !self.lock().idle.is_empty()
     }
 
     /// Keeps a connection for `keep_alive`, and at most `max` of them.

@@ -25,4 +25,6 @@ mod tls;
 #[cfg(test)]
 mod upstream;
 #[cfg(test)]
+mod upstream_http2;
+#[cfg(test)]
 mod whole;

@@ -60,6 +60,7 @@ async fn lakefs() -> (UpstreamConfig, tokio::task::JoinHandle<()>) {
         certificate: Some(data("client.pem")),
         key: Some(Secret::new(std::fs::read_to_string(data("client.key")).unwrap())),
         server_name: Some("lakefs.test".into()),
+        http2: false,
     };
     let serving = tokio::spawn(async move {
         loop {

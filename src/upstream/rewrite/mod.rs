@@ -2,6 +2,8 @@
 //!
 //! Everything else goes through as it came: the target byte for byte, Host, signed headers, order, repetitions, spelling.
 
+pub(super) mod http2;
+
 use std::fmt::Write;
 use std::net::IpAddr;
 

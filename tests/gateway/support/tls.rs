@@ -2,6 +2,7 @@
 
 use std::io;
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -15,8 +16,8 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use rustls::{ClientConfig, RootCertStore};
 use tempfile::TempDir;
 use tokio::net::TcpStream;
-use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
+use tokio_rustls::{TlsAcceptor, TlsConnector};
 
 use super::plane::{TestPlane, quick};
 use super::raw::soon;
@@ -86,6 +87,28 @@ impl Authority {
             client_ca: Some(self.file(&self.issuer.pem())),
             client_certificates: clients,
         }
+    }
+
+    /// The authority itself, as a file.
+    pub(crate) fn path(&self) -> PathBuf {
+        let path = self.folder.path().join("ca.pem");
+        std::fs::write(&path, self.issuer.pem()).expect("a file");
+        path
+    }
+
+    /// A server that shows `identity`.
+    pub(crate) fn server(&self, identity: &Identity, alpn: &[&str]) -> TlsAcceptor {
+        let mut config = rustls::ServerConfig::builder_with_provider(Arc::new(default_provider()))
+            .with_safe_default_protocol_versions()
+            .expect("versions")
+            .with_no_client_auth()
+            .with_single_cert(
+                vec![CertificateDer::from_pem_slice(identity.certificate.as_bytes()).expect("a certificate")],
+                PrivateKeyDer::from_pem_slice(identity.key.as_bytes()).expect("a key"),
+            )
+            .expect("an identity");
+        config.alpn_protocols = alpn.iter().map(|protocol| protocol.as_bytes().to_vec()).collect();
+        TlsAcceptor::from(Arc::new(config))
     }
 
     /// A client that trusts this authority, and shows `identity`.
