@@ -15,6 +15,7 @@ mod judge;
 mod login;
 mod mint;
 mod proof;
+mod service;
 mod state;
 mod verify;
 
@@ -38,6 +39,7 @@ use bearer::{Attached, BearerSource};
 use credential::{Presented, S3_MARK};
 use judge::{Judge, Judged, Standing};
 use proof::AskError;
+pub use service::service;
 pub use state::State;
 
 /// The auth layer, of one configuration.

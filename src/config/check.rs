@@ -47,6 +47,7 @@ pub(super) fn findings(config: &Config) -> Vec<Finding> {
     findings.rules(config);
     findings.numbers(config);
     findings.periods(config);
+    findings.record(config);
     findings.log(config);
     findings.0
 }
@@ -327,6 +328,13 @@ impl Findings {
                 1_000_000,
             ),
             ("uploads.max_records", config.uploads.max_records, 1, 100_000_000),
+            ("record.undo.max_records", config.record.undo.max_records, 1, 1_000_000),
+            (
+                "record.approvals.max_pending",
+                config.record.approvals.max_pending,
+                10,
+                10_000,
+            ),
             (
                 "upstream.max_idle_connections",
                 config.upstream.max_idle_connections,
@@ -397,6 +405,9 @@ impl Findings {
             ("auth.saml_cookie.max_age", config.auth.saml_cookie.max_age),
             ("uploads.abandoned_after", config.uploads.abandoned_after),
             ("uploads.retention", config.uploads.retention),
+            ("record.undo.retention", config.record.undo.retention),
+            ("record.approvals.pending", config.record.approvals.pending),
+            ("record.approvals.valid", config.record.approvals.valid),
         ] {
             if period.0.is_zero() {
                 self.error(key, "is no time at all", "write a length of time, as in `30s`");
@@ -421,6 +432,42 @@ impl Findings {
         {
             let message = format!("is {}, and a token lives between 10s and 24h", mint.lifetime);
             self.error("auth.upstream.mint.lifetime", message, "minutes are enough: write `5m`");
+        }
+    }
+
+    fn record(&mut self, config: &Config) {
+        let undo = &config.record.undo;
+        let pinned = undo.pin.iter().find(|pin| !undo.operations.contains(pin));
+        if pinned.is_some() {
+            let problem = Problem::error(
+                "record.undo.pin",
+                "names an operation that is not written down",
+                "name it in `record.undo.operations` too",
+            );
+            self.among(&["record.undo.operations"], problem);
+        }
+        // As lakeFS's tags are (pkg/graveler/validate.go), and so that nothing in a path needs encoding.
+        let plain = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '_';
+        if !(1..=100).contains(&undo.tag_prefix.len()) || !undo.tag_prefix.chars().all(plain) {
+            self.error(
+                "record.undo.tag_prefix",
+                format!("is `{}`, and a tag's name may not begin so", undo.tag_prefix),
+                "write 1 to 100 letters, digits, `-` and `_`",
+            );
+        }
+        let own = config.auth.service.is_some()
+            || match &config.auth.upstream {
+                UpstreamIdentity::Passthrough => false,
+                UpstreamIdentity::Login(_) => true,
+                UpstreamIdentity::Mint(mint) => mint.user.is_some(),
+            };
+        if !own && undo != &super::UndoConfig::default() && !undo.operations.is_empty() {
+            let problem = Problem::warning(
+                "record.undo",
+                "writes heads down, and the gateway has no user of its own: `lakegate undo apply` cannot bring them back, and expired tags stay",
+                "write `service: { access_key_id: ..., secret_access_key: ... }` below `auth`",
+            );
+            self.among(&["auth.service", "auth.upstream"], problem);
         }
     }
 

@@ -17,6 +17,7 @@ mod limit;
 mod listen;
 mod log;
 mod problem;
+mod record;
 pub mod reload;
 mod schema;
 mod server;
@@ -39,6 +40,7 @@ pub use listen::{ListenConfig, Listener};
 pub use load::{Loaded, load};
 pub use log::{LogConfig, LogFormat};
 pub use problem::{Place, Problem, Problems, Severity};
+pub use record::{ApprovalsConfig, RecordConfig, UndoConfig, UndoOperation, Unreadable};
 pub use schema::schema;
 pub use server::ServerConfig;
 pub use store::{EmbeddedConfig, StoreConfig};
@@ -63,6 +65,8 @@ pub struct Config {
     pub guard: GuardConfig,
     /// How much at a time, and how long to wait for a turn.
     pub limit: LimitConfig,
+    /// What is written down before a destructive call goes.
+    pub record: RecordConfig,
     /// The ledger of multipart uploads.
     pub uploads: UploadsConfig,
     /// Where the gateway keeps what must survive.

@@ -8,9 +8,13 @@ mod client;
 mod dial;
 #[cfg(test)]
 pub(crate) mod fake;
+mod identity;
+mod refs;
 mod tls;
 
 pub use calls::{Token, User};
 pub use client::{Client, ClientError};
 pub use dial::{DialError, Dialer, Stream};
+pub use identity::{Caller, Identity};
+pub use refs::{Ref, RefsError};
 pub use tls::TlsError;

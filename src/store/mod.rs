@@ -7,6 +7,7 @@
 //! writer's transaction, so two steps on one record never lose each other's work, and changes that wait together share one commit.
 //! A third arm for replicas (Redis) has its place in [`Store`].
 
+mod approval;
 mod error;
 #[cfg(test)]
 mod fake;
@@ -14,6 +15,7 @@ mod file;
 mod table;
 mod tables;
 mod timestamp;
+mod undo;
 mod upload;
 mod writer;
 
@@ -28,10 +30,12 @@ use uuid::Uuid;
 
 use crate::config::StoreConfig;
 
+pub use approval::{Approval, ApprovalState};
 pub use error::StoreError;
 pub use table::{Record, Records, Snapshot};
 pub use tables::{Counts, Filter, Stats};
 pub use timestamp::Timestamp;
+pub use undo::{Head, Outcome, Pin, Undo};
 pub use upload::{State, Upload, UploadIntent, clip};
 
 use file::Opener;

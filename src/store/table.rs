@@ -1,6 +1,6 @@
 //! A table for each kind of [`Record`]: JSON by id. What a feature needs that no index serves, and few at a time change.
 //!
-//! A kind more takes: a type that is a [`Record`], and its name in [`TABLES`]. It is read and changed with [`Store::read`],
+//! A kind more takes: a type that is a [`Record`], and its table in [`TABLES`]. It is read and changed with [`Store::read`],
 //! [`Store::write`] and [`Store::submit`]; what runs inside one of them is one transaction.
 
 use std::fmt;
@@ -16,10 +16,10 @@ use serde::de::DeserializeOwned;
 use tokio::sync::oneshot;
 use uuid::Uuid;
 
-use super::{Store, StoreError, tables, writer};
+use super::{Approval, Store, StoreError, Undo, tables, writer};
 
 /// The tables of all kinds of records; a new file gets all of them, an old one those that it lacks.
-const TABLES: &[&str] = &[];
+const TABLES: &[&str] = &[Undo::TABLE, Approval::TABLE];
 
 /// One kind of record, with a table of its own. Texts in it are bounded by whoever makes it.
 pub trait Record: Serialize + DeserializeOwned + Send + 'static {
