@@ -7,6 +7,8 @@ mod client_tls;
 #[cfg(test)]
 mod command_line;
 #[cfg(test)]
+mod expect;
+#[cfg(test)]
 mod framing;
 #[cfg(test)]
 mod house;

@@ -1,8 +1,6 @@
 //! The S3 gateway's requests through the whole stack: what is signed arrives byte for byte, in the client's own framing, and what is
 //! refused is refused in S3's own words.
 
-use std::future::poll_fn;
-
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue};
 use lakegate::config::tls::ClientCertificates;
@@ -13,7 +11,7 @@ use proptest::test_runner::{Config, TestRunner};
 use super::support::gateway::TestGateway;
 use super::support::lakefs::{RawLakefs, ok};
 use super::support::raw::{Message, soon};
-use super::support::tls::{Authority, connect_to, listen};
+use super::support::tls::{Authority, http2, listen};
 
 const AUTHORIZATION: &str = "Authorization: AWS4-HMAC-SHA256 Credential=AKIAX/20261123/us-east-1/s3/aws4_request, SignedHeaders=host;x-amz-date, Signature=0a1b";
 const LISTING: &str = "<Delete><Object><Key>main/a</Key></Object><Object><Key>dev/b</Key></Object></Delete>";
@@ -66,10 +64,7 @@ impl Signed {
 
     /// Sends it over HTTP/2: in frames where it was chunks.
     async fn over_http2(&self, gateway: &TestGateway, authority: &Authority) -> u16 {
-        let client = authority.client(None, &["h2"]);
-        let stream = connect_to(&client, gateway.gateway.addresses()[0], "lakefs.test");
-        let (mut sender, connection) = h2::client::handshake(stream.await.unwrap()).await.unwrap();
-        let driver = tokio::spawn(connection);
+        let mut sender = http2(authority, gateway.gateway.addresses()[0]).await;
         let host = self.headers[0].split_once(": ").unwrap().1;
         let mut request = http::Request::builder()
             .method(self.method)
@@ -85,7 +80,6 @@ impl Signed {
         if self.trailer.is_some() {
             request = request.header("trailer", "x-amz-checksum-crc32");
         }
-        poll_fn(|cx| sender.poll_ready(cx)).await.unwrap();
         let (answer, mut body) = sender.send_request(request.body(()).unwrap(), false).unwrap();
         for piece in self.body.chunks(1000) {
             body.send_data(Bytes::copy_from_slice(piece), false).unwrap();
@@ -100,9 +94,7 @@ impl Signed {
             }
             None => body.send_data(Bytes::new(), true).unwrap(),
         }
-        let status = soon("an answer", answer).await.unwrap().status().as_u16();
-        driver.abort();
-        status
+        soon("an answer", answer).await.unwrap().status().as_u16()
     }
 
     /// `spelt`: names keep their case, which HTTP/2 does not have.
@@ -296,6 +288,63 @@ fn signed_requests_over_http2_arrive_with_the_same_bytes() {
             (status, false, request)
         },
     );
+}
+
+#[test]
+fn a_chunk_that_is_none_never_ends_an_upload() {
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let lakefs = runtime.block_on(RawLakefs::listen());
+    let gateway = runtime.block_on(TestGateway::before(lakefs.address(), |_| {}));
+    let bad = prop::sample::select(vec![
+        "zz\r\n",
+        "-1\r\n",
+        "0x1\r\n1\r\n0\r\n\r\n",
+        "\r\n0\r\n\r\n",
+        " 0\r\n\r\n",
+        "0\n\r\n",
+        "0\r\n\n",
+        "0\r\n: x\r\n\r\n",
+        "5\r\nhello0\r\n\r\n",
+        "5\r\nhello!\r\n0\r\n\r\n",
+        "10000000000000000\r\n",
+        "0;\0\r\n\r\n",
+        // Cut, and not malformed.
+        "",
+        "5\r\nhel",
+        "0\r\n",
+        "0\r\nx-amz-checksum-crc32: AAAAAA==\r\n",
+    ]);
+    let mut runner = TestRunner::new(Config {
+        failure_persistence: None,
+        ..Config::with_cases(96)
+    });
+    let result = runner.run(&(signed(), bad), |(request, bad)| {
+        let request = Signed {
+            method: "PUT",
+            chunks: Some(request.chunks.unwrap_or_default()),
+            trailer: None,
+            ..request
+        };
+        let bytes = request.bytes();
+        let good = bytes.strip_suffix(b"0\r\n\r\n").unwrap();
+        let (arrived, answer) = runtime.block_on(async {
+            let mut wire = gateway.connect().await;
+            wire.send(good).await;
+            let mut up = lakefs.accept().await;
+            let head = up.head().await.unwrap();
+            if head.header("expect").is_some() {
+                up.send("HTTP/1.1 100 Continue\r\n\r\n").await;
+            }
+            wire.send(bad).await;
+            wire.end().await;
+            (up.body(head, false).await, wire.answer().await)
+        });
+        prop_assert!(arrived.is_err(), "{:?}", arrived);
+        let refused = (answer.status(), answer.header("x-lakegate-reason"));
+        prop_assert_eq!(refused, (400, Some("body-broken")));
+        Ok(())
+    });
+    result.unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -65,6 +65,7 @@ def run(place):
     for label, more, data in (
         ("chunked", "Transfer-Encoding: chunked\r\n", b"4\r\ndata\r\n0\r\n\r\n"), ("chunked with trailer", "Transfer-Encoding: chunked\r\nTrailer: X-T\r\n", b"4\r\ndata\r\n0\r\nX-T: v\r\n\r\n"),
         ("expect", "Content-Length: 4\r\nExpect: 100-continue\r\n", b"data"), ("bad chunk in the middle", "Transfer-Encoding: chunked\r\n", b"4\r\ndata\r\nzz\r\n"),
+        ("bad chunk after megabytes", "Transfer-Encoding: chunked\r\n", (b"10000\r\n" + bytes(65536) + b"\r\n") * 64 + b"0x0\r\n\r\n"), ("bad end of the last chunk", "Transfer-Encoding: chunked\r\n", b"4\r\ndata0\r\n\r\n"),
     ):  # fmt: skip
         raw(f"upload, {label}", f"POST {upload}u-{label.replace(' ', '-')} HTTP/1.1\r\n{HOST}{line}Content-Type: application/octet-stream\r\n{more}\r\n", "POST", data)
         send(f"upload, {label}, read", "GET", f"{repository}/refs/main/objects?path=u-{label.replace(' ', '-')}")

@@ -66,6 +66,9 @@ def run(place):
             for label, auth in (("basic", basic), ("none", {}), ("signed", Signer(place, authority).headers("GET", path))):
                 headers = {**auth, "Host": host}
                 place.note(f"absolute {authority.replace(place.name, 'REPO')} host {host.replace(place.name, 'REPO')} {label}", wire.request(place, "GET", f"http://{authority}{path}", headers))
+    for method, origin, host, data in (("PUT", "http", S3_DOMAIN, b"new"), ("GET", "https", S3_DOMAIN, b""), ("GET", "http", f"{S3_DOMAIN}:8000", b""), ("DELETE", "http", S3_DOMAIN, b""), ("HEAD", "http", S3_DOMAIN, b"")):
+        signed = Signer(place, host).headers(method, f"{root}absolute", data)
+        place.note(f"{method} absolute {origin} {host}, signed", wire.request(place, method, f"{origin}://{host}{root}absolute", signed, data, {"Host": "other.example"}))
     for label, headers in (
         ("range", {"Range": "bytes=2-4"}), ("ranges", {"Range": "bytes=0-1,4-5"}), ("range beyond", {"Range": "bytes=50-"}), ("junk range", {"Range": "x"}), ("if-none-match", {"If-None-Match": '"781e5e245d69b566979b86e28d23f2c7"'}),
         ("if-match", {"If-Match": '"x"'}), ("if-modified-since", {"If-Modified-Since": "Wed, 21 Oct 2099 07:28:00 GMT"}), ("if-unmodified-since", {"If-Unmodified-Since": "Wed, 21 Oct 2015 07:28:00 GMT"}), ("gzip", {"Accept-Encoding": "gzip"}),

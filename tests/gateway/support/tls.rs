@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::Bytes;
 use lakegate::config::tls::{CertificateConfig, ClientCertificates, ListenTls, PemFile};
 use lakegate::config::types::{Period, Secret};
 use lakegate::config::{ListenConfig, Listener, ServerConfig};
@@ -160,6 +161,16 @@ pub(crate) async fn connect_to(
     stream.set_nodelay(true)?;
     let name = ServerName::try_from(name.to_owned()).expect("a name");
     soon("a handshake", connector.connect(name, stream)).await
+}
+
+/// Connects to an address by HTTP/2.
+pub(crate) async fn http2(authority: &Authority, address: SocketAddr) -> h2::client::SendRequest<Bytes> {
+    let stream = connect_to(&authority.client(None, &["h2"]), address, "lakefs.test").await;
+    let handshake = h2::client::handshake(stream.expect("TLS"));
+    let (sender, connection) = soon("HTTP/2", handshake).await.expect("HTTP/2");
+    // It ends with the sender.
+    tokio::spawn(connection);
+    soon("room for a request", sender.ready()).await.expect("HTTP/2")
 }
 
 /// A plane with the stack of `plane`, behind one listener with TLS.
