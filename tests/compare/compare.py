@@ -1,10 +1,11 @@
 #!/usr/bin/env python3
 """Runs every client twice, against lakeFS itself and through lakegate, and prints where the answers differ.
 
-    compare.py [--mode passthrough|login] [--suite NAME]... [--all]
+    compare.py [--mode passthrough|login|tls] [--suite NAME]... [--all]
 
 The lakeFS is named by the environment that tests/live/start prints, the gateway's binary by LAKEGATE_BIN. A difference that stands in
-meant.toml is counted, any other is printed and makes the exit code 1. `--all` prints those that are meant too.
+meant.toml is counted, any other is printed and makes the exit code 1. `--all` prints those that are meant too. In mode `tls` the clients
+speak TLS (both times: some of them send other requests then) and the gateway is in passthrough.
 """
 
 import argparse
@@ -15,6 +16,7 @@ import os
 import pathlib
 import secrets
 import socket
+import ssl
 import subprocess
 import sys
 import time
@@ -22,6 +24,7 @@ import urllib.parse
 import urllib.request
 
 import lakefs_sdk
+import trustme
 
 HERE = pathlib.Path(__file__).resolve().parent
 ROOT = HERE.parents[1]
@@ -33,16 +36,17 @@ import suites  # noqa: E402
 from place import S3_DOMAIN, Place  # noqa: E402
 from recorder import Recorder  # noqa: E402
 
-MODES = {"passthrough": "passthrough", "login": {"login": {"access_key_id": "${env:COMPARE_KEY}", "secret_access_key": "${env:COMPARE_SECRET}"}}}
+MODES = {"passthrough": "passthrough", "login": {"login": {"access_key_id": "${env:COMPARE_KEY}", "secret_access_key": "${env:COMPARE_SECRET}"}}, "tls": "passthrough"}
 
 
 class Gateway:
-    """A lakegate that has nothing to refuse: no rules, no limits that bite."""
+    """A lakegate that has nothing to refuse: no rules, no limits that bite. With an authority, it speaks TLS."""
 
-    def __init__(self, mode, lakefs, key, secret, folder, auth_secret=None):
+    def __init__(self, mode, lakefs, key, secret, folder, auth_secret=None, authority=None):
         self.port, admin = free_port(), free_port()
+        listen = f"127.0.0.1:{self.port}"
         configuration = {
-            "listen": f"127.0.0.1:{self.port}",
+            "listen": {"address": listen, "tls": {"certificates": [authority.files()]}} if authority else listen,
             "upstream": {"url": lakefs, "s3_domains": [S3_DOMAIN]},
             "auth": {"upstream": MODES[mode], "failed_logins_per_minute": 1_000_000},
             "limit": {"principal": {"requests_per_second": 100_000, "burst": 100_000, "in_flight": 10_000}},
@@ -75,6 +79,37 @@ class Gateway:
         self.log.close()
 
 
+class Authority:
+    """A certificate authority of our own, and one certificate that it signed; clients of every kind are told to trust it."""
+
+    def __init__(self, folder):
+        self.ca, self.folder = trustme.CA(), folder
+        self.certificate = self.ca.issue_cert("127.0.0.1", S3_DOMAIN, f"*.{S3_DOMAIN}")
+        self.file = folder / "ca.pem"
+        self.ca.cert_pem.write_to_path(self.file)
+        for name in ("SSL_CERT_FILE", "REQUESTS_CA_BUNDLE", "AWS_CA_BUNDLE"):
+            os.environ[name] = str(self.file)
+
+    def files(self):
+        """The certificate and its key, as a gateway's configuration names them."""
+        certificate, key = self.folder / "tls.pem", self.folder / "tls.key"
+        certificate.write_bytes(b"".join(blob.bytes() for blob in self.certificate.cert_chain_pems))
+        self.certificate.private_key_pem.write_to_path(key)
+        return {"certificate": str(certificate), "key": f"${{file:{key}}}"}
+
+    def server(self):
+        """For who shows the certificate."""
+        context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+        self.certificate.configure_cert(context)
+        return context
+
+    def client(self):
+        """For who trusts it."""
+        context = ssl.create_default_context()
+        self.ca.configure_trust(context)
+        return context
+
+
 def free_port():
     """A port that was free a moment ago."""
     with socket.socket() as held:
@@ -82,11 +117,11 @@ def free_port():
         return held.getsockname()[1]
 
 
-def one_run(suite, name, address, process, recorder, environment, folder):
+def one_run(suite, name, address, process, recorder, environment, folder, authority=None):
     """Runs a suite against an address; returns its exchanges and what of them is its own."""
     folder.mkdir(parents=True, exist_ok=True)
-    place = Place(recorder.url, address, name, *environment, folder, process)
-    recorder.behind = address
+    place = Place(recorder.url, address, name, *environment, folder, process, authority and authority.file)
+    recorder.behind = (*address, authority and authority.client())
     recorder.take()
     try:
         importlib.import_module(f"suites.{suite}").run(place)
@@ -121,20 +156,24 @@ def main():
     folder = ROOT / "target" / "compare"
     folder.mkdir(parents=True, exist_ok=True)
     address = urllib.parse.urlsplit(lakefs)
-    recorder, meant, unmeant, counts = Recorder(), judge.Meant(), [], collections.Counter()
+    authority = Authority(folder)
+    plain, tls = Recorder(), Recorder(authority.server())
+    meant, unmeant, counts = judge.Meant(), [], collections.Counter()
     unique = secrets.token_hex(3)
     direct = {}
     for mode in options.mode or MODES:
-        gateway = Gateway(mode, lakefs, key, secret, folder)
+        recorder, trusted = (tls, authority) if mode == "tls" else (plain, None)
+        gateway = Gateway(mode, lakefs, key, secret, folder, authority=trusted)
         try:
-            for suite in wanted:
-                if suite not in direct:
-                    direct[suite] = one_run(suite, f"c{unique}d-{suite}", (address.hostname, address.port), None, recorder, environment, folder / suite / "d")
+            for suite in (name for name in wanted if name in suites.of(mode)):
+                run = (suite, recorder)
+                if run not in direct:
+                    direct[run] = one_run(suite, f"c{unique}d-{suite}", (address.hostname, address.port), None, recorder, environment, folder / suite / "d")
                     clear(lakefs, f"c{unique}d-{suite}", key, secret)
                 started = time.monotonic()
-                through = one_run(suite, f"c{unique}{mode[0]}-{suite}", ("127.0.0.1", gateway.port), gateway.child.pid, recorder, environment, folder / suite / mode[0])
+                through = one_run(suite, f"c{unique}{mode[0]}-{suite}", ("127.0.0.1", gateway.port), gateway.child.pid, recorder, environment, folder / suite / mode[0], trusted)
                 clear(lakefs, f"c{unique}{mode[0]}-{suite}", key, secret)
-                found = list(judge.transcripts(suite, mode, (direct[suite][0], through[0]), (direct[suite][1], through[1])))
+                found = list(judge.transcripts(suite, mode, (direct[run][0], through[0]), (direct[run][1], through[1])))
                 bad = [difference for difference in found if not meant.covers(difference)]
                 for difference in found if options.all else bad:
                     print(difference, flush=True)

@@ -1,9 +1,11 @@
 """Where a suite runs: addresses, keys, a repository name of its own, and where it writes down what it saw."""
 
 import dataclasses
+import http.client
 import os
 import pathlib
 import subprocess
+import urllib.parse
 
 import messages
 
@@ -12,7 +14,8 @@ S3_DOMAIN = "s3.local.lakefs.io"
 
 @dataclasses.dataclass
 class Place:
-    """One run of one suite. `url` is the recorder's; `address` is lakeFS or the gateway itself, for what is not to be recorded."""
+    """One run of one suite. `url` is the recorder's; `address` is lakeFS or the gateway itself, for what is not to be recorded. Where the
+    gateway is spoken to by TLS, `authority` is the file of who signed its certificate."""
 
     url: str
     address: tuple
@@ -23,12 +26,19 @@ class Place:
     storage: str
     folder: pathlib.Path
     process: int | None
+    authority: pathlib.Path | None = None
     exchanges: list = dataclasses.field(default_factory=list)
 
     @property
     def namespace(self):
         """The storage of the repository."""
         return f"{self.storage}/{self.name}"
+
+    def connection(self):
+        """A connection to the recorder, by plain HTTP or TLS."""
+        parts = urllib.parse.urlsplit(self.url)
+        kind = http.client.HTTPSConnection if parts.scheme == "https" else http.client.HTTPConnection
+        return kind(parts.netloc, timeout=120)
 
     def note(self, label, answer):
         """Writes an answer down that no recorder saw."""

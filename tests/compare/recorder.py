@@ -1,6 +1,7 @@
 """A port that passes every byte on and remembers it: what a client really sent, and what really came back.
 
-Clients speak to the same address whether lakeFS or the gateway stands behind it, so their requests (Host, signatures) are the same.
+Clients speak to the same address whether lakeFS or the gateway stands behind it, so their requests (Host, signatures) are the same. With
+TLS towards clients, it may pass on by TLS too.
 """
 
 import asyncio
@@ -23,10 +24,11 @@ class Recorded:
 
 
 class Recorder:
-    """Listens on a port of its own and passes on to whatever `behind` names at the time."""
+    """Listens on a port of its own, by TLS if it has a context for that, and passes on to whatever `behind` names at the time: host, port,
+    and the context of TLS to it or None."""
 
-    def __init__(self):
-        self.behind, self.connections, self._tasks = None, [], set()
+    def __init__(self, tls=None):
+        self.behind, self.connections, self._tasks, self._tls = None, [], set(), tls
         self._loop, self._up = asyncio.new_event_loop(), threading.Event()
         self.port = None
         threading.Thread(target=self._run, daemon=True).start()
@@ -35,7 +37,7 @@ class Recorder:
     @property
     def url(self):
         """Where clients speak to it."""
-        return f"http://127.0.0.1:{self.port}"
+        return f"http{'s' if self._tls else ''}://127.0.0.1:{self.port}"
 
     def take(self):
         """What was recorded since the last time; connections still open are closed."""
@@ -52,7 +54,7 @@ class Recorder:
 
     def _run(self):
         asyncio.set_event_loop(self._loop)
-        server = self._loop.run_until_complete(asyncio.start_server(self._accept, "127.0.0.1", 0, limit=1 << 20))
+        server = self._loop.run_until_complete(asyncio.start_server(self._accept, "127.0.0.1", 0, limit=1 << 20, ssl=self._tls))
         self.port = server.sockets[0].getsockname()[1]
         self._up.set()
         self._loop.run_forever()
@@ -64,7 +66,8 @@ class Recorder:
         self.connections.append(recorded)
         out = None
         try:
-            back, out = await asyncio.open_connection(*self.behind, limit=1 << 20)
+            host, port, tls = self.behind
+            back, out = await asyncio.open_connection(host, port, limit=1 << 20, ssl=tls)
             up = asyncio.ensure_future(_pipe(reader, out, recorded.sent, recorded.times))
             try:
                 await _pipe(back, writer, recorded.got)

@@ -77,11 +77,15 @@ class Memory:
             pathlib.Path(f"/proc/{self.process}/clear_refs").write_text("5")  # the peak begins anew
         self.before = self._read("VmRSS")
 
+    def peak(self):
+        """The most that it held since the beginning."""
+        return self._read("VmHWM")
+
     def end(self, what, seconds):
         """Prints what was seen, and returns by how much the peak was above the beginning."""
         if self.process is None:
             print(f"    direct, {what}: {seconds:.1f} s", flush=True)
             return 0
-        peak, after = self._read("VmHWM"), self._read("VmRSS")
+        peak, after = self.peak(), self._read("VmRSS")
         print(f"    through, {what}: {seconds:.1f} s; memory {self.before} KiB before, {peak} at most, {after} after", flush=True)
         return peak - self.before

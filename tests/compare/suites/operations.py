@@ -5,7 +5,6 @@ import http.client
 import json
 import pathlib
 import re
-import urllib.parse
 
 OPERATIONS = pathlib.Path(__file__).parents[2] / "data" / "operations.tsv"
 # What would take the only user away, or set the server up again.
@@ -25,7 +24,7 @@ def run(place):
     basic = {"Authorization": "Basic " + base64.b64encode(f"{place.key}:{place.secret}".encode()).decode()}
 
     def send(method, target, headers, body=None):
-        connection = http.client.HTTPConnection(urllib.parse.urlsplit(place.url).netloc, timeout=120)
+        connection = place.connection()
         if body is not None:
             headers = {**headers, "Content-Type": "application/json", "Content-Length": str(len(body))}
         elif method in ("POST", "PUT"):

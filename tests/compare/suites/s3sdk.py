@@ -37,8 +37,7 @@ def told(answer):
 
 def run(place):
     lakefs.Repository(place.name, client=Client(host=place.url, username=place.key, password=place.secret)).create(storage_namespace=place.namespace)
-    port = urllib.parse.urlsplit(place.url).port
-    for style, url in (("path", place.url), ("virtual", f"http://{S3_DOMAIN}:{port}")):
+    for style, url in (("path", place.url), ("virtual", place.url.replace("127.0.0.1", S3_DOMAIN))):
         for checksums in ("when_supported", "when_required"):
             config = Config(s3={"addressing_style": style}, retries={"total_max_attempts": 1}, request_checksum_calculation=checksums, response_checksum_validation=checksums)
             s3 = boto3.client("s3", endpoint_url=url, aws_access_key_id=place.key, aws_secret_access_key=place.secret, region_name="us-east-1", config=config)
@@ -117,7 +116,8 @@ def use(place, s3, how, below):
 def plain(method, url, data):
     """Opens a presigned address with nothing but HTTP."""
     parts = urllib.parse.urlsplit(url)
-    connection = http.client.HTTPConnection(parts.hostname, parts.port, timeout=60)
+    kind = http.client.HTTPSConnection if parts.scheme == "https" else http.client.HTTPConnection
+    connection = kind(parts.hostname, parts.port, timeout=60)
     connection.request(method, f"{parts.path}?{parts.query}", data)
     answer = connection.getresponse()
     read = answer.read()
