@@ -14,6 +14,7 @@ use lakegate::config::tls::ClientCertificates;
 use lakegate::config::types::Period;
 use lakegate::exchange::{Body, BodyError};
 
+use super::support::http2::TlsLakefs;
 use super::support::lakefs::{RawLakefs, ok};
 use super::support::log;
 use super::support::plane::{TestPlane, upstream_at};
@@ -151,6 +152,45 @@ async fn a_request_arrives_at_lakefs_as_http1_would_have_brought_it() {
             "x-forwarded-for: 127.0.0.1",
         ]
     );
+}
+
+#[tokio::test]
+async fn a_request_goes_by_http2_all_the_way() {
+    let lakefs = TlsLakefs::listen(&["h2"]).await;
+    let plane = TestPlane::forwarding(&patient(), &lakefs.upstream(), Duration::ZERO);
+    let sum = || HeaderMap::from_iter([("x-sum".parse().unwrap(), "7".parse().unwrap())]);
+    let served = lakefs.serve(100, move |seen| async move {
+        let frames = [Ok::<_, BodyError>(Frame::data(seen.body)), Ok(Frame::trailers(sum()))];
+        Response::new(Body::new(StreamBody::new(futures_util::stream::iter(frames))))
+    });
+    let (plane, mut client, _authority) = before(&plane, &patient()).await;
+    let lines = [
+        ("cookie", "a=1"),
+        ("cookie", "b=2"),
+        ("trailer", "x-sum"),
+        ("te", "trailers"),
+    ];
+    let (answer, mut stream) = client.send(request("POST", OBJECT, &lines), false).await;
+    upload(&mut stream, 100_000, Some(sum())).await;
+    let (head, body, trailers) = read(answer).await.unwrap();
+    assert_eq!(
+        (head.status().as_u16(), body.len(), trailers),
+        (200, 100_000, Some(sum()))
+    );
+    let seen = served.last();
+    assert_eq!(
+        (seen.head.uri, seen.body.len(), seen.trailers),
+        (OBJECT.parse().unwrap(), 100_000, Some(sum()))
+    );
+    assert_eq!(
+        (&seen.head.headers["cookie"], &seen.head.headers["te"]),
+        (&"a=1; b=2".parse().unwrap(), &"trailers".parse().unwrap())
+    );
+    for none in ["host", "transfer-encoding", "content-length"] {
+        assert!(!seen.head.headers.contains_key(none), "{none}");
+    }
+    client.driver.abort();
+    plane.rests().await;
 }
 
 #[tokio::test]

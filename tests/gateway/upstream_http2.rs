@@ -7,8 +7,8 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::{HeaderMap, Method, Response, StatusCode, Version};
 use http_body_util::StreamBody;
-use lakegate::config::UpstreamConfig;
 use lakegate::config::types::Period;
+use lakegate::config::{ServerConfig, UpstreamConfig};
 use lakegate::exchange::{Body, BodyError};
 
 use super::support::http2::{DATA, HEADERS, RST_STREAM, Seen, TlsLakefs};
@@ -29,6 +29,13 @@ fn long(upstream: UpstreamConfig) -> UpstreamConfig {
         response_timeout: long,
         idle_timeout: long,
         ..upstream
+    }
+}
+
+fn one_thread() -> ServerConfig {
+    ServerConfig {
+        threads: 1,
+        ..patient()
     }
 }
 
@@ -425,14 +432,7 @@ const HELD_MAX: usize = 64 << 20;
 #[tokio::test]
 async fn a_large_answer_is_not_gathered_and_holds_up_no_other() {
     let lakefs = TlsLakefs::listen(BOTH).await;
-    let plane = TestPlane::forwarding(
-        &lakegate::config::ServerConfig {
-            threads: 1,
-            ..patient()
-        },
-        &long(lakefs.upstream()),
-        PATIENCE,
-    );
+    let plane = TestPlane::forwarding(&one_thread(), &long(lakefs.upstream()), PATIENCE);
     let given = Arc::new(AtomicUsize::new(0));
     let counted = Arc::clone(&given);
     const PIECES: usize = 2048;
@@ -520,4 +520,48 @@ async fn an_early_answer_is_passed_on_at_once_and_the_body_follows() {
     assert_eq!(up.next(HEADERS).await.unwrap().stream, 3);
     up.answer(3, "{}").await;
     assert_eq!(wire.answer().await.text(), "{}");
+}
+
+#[tokio::test]
+async fn a_lakefs_that_answers_too_late_or_takes_no_more_of_a_body_is_a_504_and_loses_the_stream_alone() {
+    let lakefs = TlsLakefs::listen(BOTH).await;
+    let plane = TestPlane::forwarding(&one_thread(), &lakefs.upstream(), PATIENCE);
+    let mut wire = plane.connect().await;
+    wire.send(GET).await;
+    let mut up = lakefs.frames(100).await;
+    assert_eq!(up.next(RST_STREAM).await.unwrap().stream, 1);
+    let answer = wire.answer().await;
+    assert_eq!(
+        (answer.status(), answer.header("x-lakegate-reason")),
+        (504, Some("upstream-timeout"))
+    );
+    // More than the window of 64 KiB, which is never opened again.
+    wire.send(format!("{UPLOAD}Content-Length: 200000\r\n\r\n")).await;
+    wire.send(vec![b'x'; 200_000]).await;
+    assert_eq!(up.next(RST_STREAM).await.unwrap().stream, 3);
+    let answer = wire.answer().await;
+    assert_eq!(
+        (answer.status(), answer.header("x-lakegate-reason")),
+        (504, Some("upstream-timeout"))
+    );
+    let mut wire = plane.connect().await;
+    wire.send(GET).await;
+    assert_eq!(up.next(HEADERS).await.unwrap().stream, 5);
+    up.answer(5, "{}").await;
+    assert_eq!(wire.answer().await.text(), "{}");
+}
+
+#[tokio::test]
+async fn an_answer_that_stands_still_is_cut_and_its_stream_reset() {
+    let lakefs = TlsLakefs::listen(BOTH).await;
+    let plane = TestPlane::forwarding(&patient(), &lakefs.upstream(), PATIENCE);
+    let mut wire = plane.connect().await;
+    wire.send(GET).await;
+    let mut up = lakefs.frames(100).await;
+    up.next(HEADERS).await.unwrap();
+    up.send(HEADERS, 4, 1, &[0x88]).await;
+    up.send(DATA, 0, 1, b"12345").await;
+    let answer = wire.head().await.unwrap();
+    assert!(wire.body(answer, true).await.is_err());
+    assert_eq!(up.next(RST_STREAM).await.unwrap().stream, 1);
 }
