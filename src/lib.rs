@@ -5,9 +5,10 @@
 //! else untouched. `ARCHITECTURE.md` tells the way of a request; [`pipeline`] writes it down once.
 //!
 //! Modules may import only from those listed below them (a test holds this): cli, server, pipeline and admin, the features
-//! (auth, limit, guard, record, uploads, upstream: never each other), `lakefs_client`, observe and store, exchange, config, lakefs.
+//! (audit, auth, limit, guard, record, uploads, upstream: never each other), `lakefs_client`, observe and store, exchange, config, lakefs.
 
 pub mod admin;
+pub mod audit;
 pub mod auth;
 pub mod cli;
 pub mod config;

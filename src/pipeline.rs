@@ -9,6 +9,7 @@ use std::sync::Arc;
 use tokio::sync::Semaphore;
 use tower::ServiceBuilder;
 
+use crate::audit::{Admit, Audit};
 use crate::auth::{self, Auth};
 use crate::config::Config;
 use crate::exchange::classify::InspectionLimits;
@@ -30,6 +31,8 @@ pub struct State {
     pub metrics: Arc<Metrics>,
     /// A permit for each KiB of the bodies that may be read for judgement at a time.
     pub inspection: Arc<Semaphore>,
+    /// The log of decisions.
+    pub audit: Arc<Audit>,
     /// Bearers, proofs, failed logins.
     pub auth: Arc<auth::State>,
     /// The ledger of uploads.
@@ -52,10 +55,11 @@ pub fn build(config: &Config, state: &State) -> Pipeline {
     };
     let stack = ServiceBuilder::new()
         // Request id, span, one access line; a panic below becomes a 500.
-        .layer(step(Observe::new(
-            config.server.trusted_proxies.clone(),
-            Arc::clone(&state.metrics),
-        )))
+        // Audit is told of its end.
+        .layer(step(
+            Observe::new(config.server.trusted_proxies.clone(), Arc::clone(&state.metrics))
+                .seen_by(Arc::clone(&state.audit) as _),
+        ))
         // What the request is: operation, targets, force. Reads, with caps, the bodies it must judge.
         .layer(step(Classify::new(
             config.upstream.s3_domains.clone(),
@@ -71,6 +75,8 @@ pub fn build(config: &Config, state: &State) -> Pipeline {
         .layer(step(Guard::new(&config.guard, config.mode)))
         // The principal's share, then the turn on the branch, then a slot of the upstream.
         .layer(step(Limit::new(&config.limit, config.mode, Arc::clone(&state.limit))))
+        // After limit: a change goes only if its line in the audit log has a place.
+        .layer(step(Admit::new(Arc::clone(&state.audit), config.mode)))
         // After limit: what it writes down must still be true when the request goes.
         .layer(step(Record::new(state.store.clone(), config.mode)))
         .service(Upstream::new(

@@ -7,6 +7,7 @@ mod load;
 pub mod types;
 
 mod admin;
+mod audit;
 mod auth;
 mod certificates;
 mod check;
@@ -33,6 +34,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 pub use admin::AdminConfig;
+pub use audit::{AuditConfig, OnFull, ReadsConfig, RotateConfig, SyncPolicy};
 pub use auth::{AuthConfig, BasicConfig, LoginConfig, MintConfig, S3KeyConfig, SignedCookieConfig, UpstreamIdentity};
 pub use guard::{GuardConfig, HardResetMember, Preset, RuleConfig};
 pub use limit::{BranchTurns, LimitConfig, PrincipalLimit, UpstreamLimit};
@@ -69,6 +71,8 @@ pub struct Config {
     pub record: RecordConfig,
     /// The ledger of multipart uploads.
     pub uploads: UploadsConfig,
+    /// The log of decisions, and who read how much.
+    pub audit: AuditConfig,
     /// Where the gateway keeps what must survive.
     pub store: StoreConfig,
     /// Log lines.

@@ -1,5 +1,6 @@
 //! What is known of one request, gathered by the layers on its way: the typed facts they share and the record the access line is made of.
 
+use std::any::Any;
 use std::hash::{BuildHasher, RandomState};
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
@@ -65,6 +66,8 @@ pub struct Principal {
 pub struct Facts {
     /// `forwarded`, or why not.
     pub decision: Option<&'static str>,
+    /// Whether it was given to the upstream, whatever came of it: from then on it may have been done.
+    pub forwarded: bool,
     /// Reason code of a refusal, as in `X-Lakegate-Reason`.
     pub reason: Option<&'static str>,
     /// The rule that decided.
@@ -83,6 +86,8 @@ pub struct Facts {
     pub upstream_latency: Option<Duration>,
     /// Why lakeFS could not be asked, or what broke.
     pub error: Option<String>,
+    /// What a layer keeps for the witness of the request's end (`observe::Witness`), who takes it.
+    pub kept: Option<Arc<dyn Any + Send + Sync>>,
 }
 
 #[derive(Debug)]

@@ -72,6 +72,8 @@ pub struct Classified {
     pub source_wins: bool,
     /// Whether it is forced.
     pub force: Force,
+    /// Whether its query asks for URLs that reach the object store past lakeFS (`presign`).
+    pub presign: bool,
 }
 
 impl Classified {

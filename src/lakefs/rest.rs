@@ -137,6 +137,7 @@ impl<'a> Seen<'a> {
             // Until its body says otherwise.
             source_wins: matches!(operation, Operation::MergeIntoBranch | Operation::MergeIntoBranchAsync),
             force: force(operation, query),
+            presign: presigns(operation, query),
         };
         match self.malformed {
             None => Ok(classified),
@@ -154,15 +155,27 @@ fn force(operation: Operation, query: Query<'_>) -> Force {
     match operation.spec().force {
         ForceIn::Nothing => Force::No,
         ForceIn::Body => Force::InBody,
-        ForceIn::Query => {
-            let forced = |value: Cow<'_, str>| !matches!(&*value, "0" | "f" | "F" | "FALSE" | "false" | "False");
-            if query.all("force").any(forced) {
-                Force::Yes
-            } else {
-                Force::No
-            }
-        }
+        ForceIn::Query => match is_set(query, "force") {
+            true => Force::Yes,
+            false => Force::No,
+        },
     }
+}
+
+/// Whether the query asks for presigned URLs, of an operation that gives them.
+fn presigns(operation: Operation, query: Query<'_>) -> bool {
+    use Operation as O;
+    let gives = matches!(
+        operation,
+        O::GetObject | O::StatObject | O::ListObjects | O::GetMetadataObject | O::GetPhysicalAddress | O::CopyObject
+    );
+    gives && is_set(query, "presign")
+}
+
+/// Whether a parameter that Go's `ParseBool` reads could be true.
+fn is_set(query: Query<'_>, name: &str) -> bool {
+    let set = |value: Cow<'_, str>| !matches!(&*value, "0" | "f" | "F" | "FALSE" | "false" | "False");
+    query.all(name).any(set)
 }
 
 /// The query parameter that names an object or a prefix of objects. Elsewhere lakeFS ignores a `path`, and so must who reads targets.

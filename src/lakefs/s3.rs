@@ -82,6 +82,7 @@ pub(super) fn classify(
         source_metarange: None,
         source_wins: false,
         force: Force::No,
+        presign: false,
     };
     if broken {
         return Err(Malformed {

@@ -22,6 +22,7 @@ pub(super) fn classify(path: &str) -> Classified {
         source_metarange: None,
         source_wins: false,
         force: Force::No,
+        presign: false,
     }
 }
 

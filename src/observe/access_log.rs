@@ -6,8 +6,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use http::{Method, header};
 
-use super::Metrics;
 use super::metrics::{RefusalLabels, RequestLabels};
+use super::{Finished, Metrics, Witness};
 use crate::exchange::{Context, Ended, Proof, Request, Response};
 use crate::lakefs::{Protocol, Role};
 
@@ -22,6 +22,7 @@ const CLIENT_LEFT: u16 = 499;
 pub(super) struct AccessLine {
     context: Context,
     metrics: Arc<Metrics>,
+    witness: Option<Arc<dyn Witness>>,
     /// Method and target, if that much could be read.
     asked: Option<(Method, String)>,
     user_agent: Option<String>,
@@ -33,7 +34,12 @@ pub(super) struct AccessLine {
 
 impl AccessLine {
     /// Notes what is known at the head, and counts the request's body as it passes.
-    pub(super) fn begin(request: &mut Request, context: Context, metrics: Arc<Metrics>) -> Self {
+    pub(super) fn begin(
+        request: &mut Request,
+        context: Context,
+        metrics: Arc<Metrics>,
+        witness: Option<Arc<dyn Witness>>,
+    ) -> Self {
         metrics.in_flight.inc();
         let received = Arc::new(AtomicU64::new(0));
         if !request.body().is_complete() {
@@ -54,6 +60,7 @@ impl AccessLine {
         Self {
             context,
             metrics,
+            witness,
             asked: Some((request.method().clone(), written(target))),
             user_agent: user_agent.map(|agent| truncated(agent, USER_AGENT_MAX).to_owned()),
             received,
@@ -69,6 +76,7 @@ impl AccessLine {
         Self {
             context,
             metrics,
+            witness: None,
             asked: asked.map(|(method, target)| (method, written(&target))),
             user_agent: None,
             received: Arc::default(),
@@ -101,14 +109,13 @@ impl AccessLine {
             status: self.status,
         };
         self.metrics.requests.get_or_create(&labels).inc();
-        let (reason, shadow) = {
-            let mut facts = self.context.facts();
-            (facts.reason, std::mem::take(&mut facts.shadow_refusals))
-        };
-        let enforced = reason.map(|reason| (reason, "enforce"));
-        for (reason, mode) in shadow.into_iter().map(|reason| (reason, "shadow")).chain(enforced) {
-            let labels = RefusalLabels { reason, mode };
-            self.metrics.refusals.get_or_create(&labels).inc();
+        {
+            let facts = self.context.facts();
+            let shadow = facts.shadow_refusals.iter().map(|reason| (*reason, "shadow"));
+            for (reason, mode) in shadow.chain(facts.reason.map(|reason| (reason, "enforce"))) {
+                let labels = RefusalLabels { reason, mode };
+                self.metrics.refusals.get_or_create(&labels).inc();
+            }
         }
         self.metrics
             .request_seconds
@@ -177,6 +184,15 @@ impl Drop for AccessLine {
     fn drop(&mut self) {
         self.count();
         self.write();
+        if let (Some(witness), Some((method, _))) = (&self.witness, &self.asked) {
+            witness.ended(&Finished {
+                context: &self.context,
+                method,
+                status: self.status,
+                received_bytes: self.received.load(Ordering::Relaxed),
+                sent_bytes: self.sent,
+            });
+        }
     }
 }
 

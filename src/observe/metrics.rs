@@ -117,6 +117,12 @@ metrics! {
     ledger_failures: Counter = "ledger_failures", Counter::default();
     /// Multipart uploads open now.
     uploads_open: Gauge = "uploads_open", Gauge::default();
+    /// Lines of the audit log that were written.
+    audit_lines: Counter = "audit_lines", Counter::default();
+    /// Decisions that the audit log has no line of, because it could not be written.
+    audit_lost: Counter = "audit_lost", Counter::default();
+    /// Whether the audit log cannot be written now: 1 if so.
+    audit_failing: Gauge = "audit_failing", Gauge::default();
     /// Reloads of the configuration.
     reloads: Family<OutcomeLabels, Counter> = "config_reloads", Family::default();
 }

@@ -9,6 +9,7 @@ pub mod metrics;
 mod access_log;
 mod client;
 
+use std::fmt;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 
@@ -22,11 +23,33 @@ use crate::exchange::{Connection, Context, Next, Rejection, Request, Response, S
 use access_log::AccessLine;
 pub use metrics::Metrics;
 
+/// A request that has ended: its answer has gone, or its client has.
+#[derive(Debug)]
+pub struct Finished<'a> {
+    /// What is known of it.
+    pub context: &'a Context,
+    /// Its method.
+    pub method: &'a Method,
+    /// The status the client got; 499 if it left before there was one.
+    pub status: u16,
+    /// Bytes of its body that came.
+    pub received_bytes: u64,
+    /// Bytes of the answer's body that went.
+    pub sent_bytes: u64,
+}
+
+/// Is told of every request once it has ended, on the thread where it did.
+pub trait Witness: fmt::Debug + Send + Sync {
+    /// Must not block.
+    fn ended(&self, request: &Finished<'_>);
+}
+
 /// The outermost layer.
 #[derive(Debug)]
 pub struct Observe {
     trusted_proxies: Vec<IpNet>,
     metrics: Arc<Metrics>,
+    witness: Option<Arc<dyn Witness>>,
 }
 
 impl Observe {
@@ -35,7 +58,15 @@ impl Observe {
         Self {
             trusted_proxies,
             metrics,
+            witness: None,
         }
+    }
+
+    /// With a witness.
+    #[must_use]
+    pub fn seen_by(mut self, witness: Arc<dyn Witness>) -> Self {
+        self.witness = Some(witness);
+        self
     }
 }
 
@@ -48,7 +79,12 @@ impl Step for Observe {
         };
         request.extensions_mut().insert(context.clone());
         let method = request.method().clone();
-        let line = AccessLine::begin(&mut request, context.clone(), Arc::clone(&self.metrics));
+        let line = AccessLine::begin(
+            &mut request,
+            context.clone(),
+            Arc::clone(&self.metrics),
+            self.witness.clone(),
+        );
         let span = tracing::info_span!("request", request.id = %context.id());
         let below = AssertUnwindSafe(next.run(request).instrument(span)).catch_unwind();
         let response = below.await.unwrap_or_else(|panic| {

@@ -14,6 +14,7 @@ use tokio::time::timeout;
 
 use super::{Drained, Plane, terminated};
 use crate::admin::{Admin, AdminError, Parts};
+use crate::audit::{Audit, AuditError, Outcome};
 use crate::config::{self, Config};
 use crate::lakefs_client::{Client, Dialer, TlsError};
 use crate::observe::Metrics;
@@ -30,6 +31,9 @@ pub enum StartError {
     /// The store could not be opened.
     #[error("the store cannot be opened")]
     Store(#[from] StoreError),
+    /// The audit log could not be opened.
+    #[error("the audit log cannot be opened")]
+    Audit(#[from] AuditError),
     /// TLS to lakeFS could not be set up.
     #[error("TLS to lakeFS cannot be set up")]
     Tls(#[from] TlsError),
@@ -63,6 +67,7 @@ impl Gateway {
         let admin_address = admin.address().map_err(StartError::Listen)?;
         let metrics = Arc::new(Metrics::new());
         let store = Store::open(&config.store)?;
+        let audit = Audit::start(&config.audit, Arc::clone(&metrics))?;
         let dialer = Arc::new(Dialer::new(&config.upstream)?);
         let client = Client::new(Arc::clone(&dialer), &config.upstream.url, Handle::current());
         let ledger = Ledger::new(&config.uploads, store.clone(), Arc::clone(&metrics));
@@ -75,6 +80,7 @@ impl Gateway {
             .min(Semaphore::MAX_PERMITS);
         let state = State {
             inspection: Arc::new(Semaphore::new(inspected_kib)),
+            audit: Arc::clone(&audit),
             auth: Arc::new(auth::State::new(client.clone(), Arc::clone(&metrics))),
             ledger: Arc::clone(&ledger),
             limit: Arc::new(limit::State::new(Arc::clone(&metrics))),
@@ -119,6 +125,8 @@ impl Gateway {
     pub fn reload(&self, config: &Config) {
         self.plane.renew(&config.listen);
         self.state.ledger.reconfigure(&config.uploads);
+        self.state.audit.reconfigure(&config.audit);
+        self.state.audit.act("reload", "gateway", Outcome::Allowed);
         self.pipeline.store(Arc::new(pipeline::build(config, &self.state)));
     }
 
@@ -167,6 +175,7 @@ impl Gateway {
             // It ends with its handles on the store; that it was aborted is no news.
             let _ = task.await;
         }
+        self.state.audit.flush().await;
         if let Err(error) = self.state.store.flush().await {
             tracing::error!(
                 error = &error as &dyn std::error::Error,

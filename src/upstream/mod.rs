@@ -129,7 +129,10 @@ impl Inner {
         let pool = self.pools.of(core);
         let (mut head, body) = request.into_parts();
         rewrite::request(&mut head, &body, context.client());
-        context.facts().decision = Some("forwarded");
+        {
+            let mut facts = context.facts();
+            (facts.decision, facts.forwarded) = (Some("forwarded"), true);
+        }
         let asked = asks_first(&head.headers);
         let (upload, progress) = Upload::new(body, asked);
         let mut request = http::Request::from_parts(head, upload);

@@ -10,7 +10,7 @@ const FLOORS: &[&[&str]] = &[
     &["exchange"],
     &["observe", "store"],
     &["lakefs_client"],
-    &["auth", "limit", "guard", "record", "uploads", "upstream"],
+    &["audit", "auth", "limit", "guard", "record", "uploads", "upstream"],
     &["pipeline", "admin"],
     &["sandbox"],
     &["server"],

@@ -3,6 +3,8 @@
 //! `cfg(test)` on each module tells clippy that helpers there may unwrap, as tests may.
 
 #[cfg(test)]
+mod audit;
+#[cfg(test)]
 mod client_tls;
 #[cfg(test)]
 mod command_line;
