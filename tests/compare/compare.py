@@ -129,6 +129,7 @@ def one_run(suite, name, address, process, recorder, environment, folder, author
         if process is None:
             raise  # it would fail in the same way twice, and nothing would differ
         place.say("the suite itself", f"{type(error).__name__}: {error}")
+        print(f"{suite} ended early: {type(error).__name__}: {error}", flush=True)
     recorded = [each for connection in recorder.take() for each in messages.exchanges(connection)]
     own = ((name, "REPO"), (name.upper(), "REPO"), (name[1:], "EPO"), (f"{address[0]}:{address[1]}", "ADDRESS"), (str(folder), "FOLDER"))
     return recorded + place.exchanges, own
