@@ -12,7 +12,7 @@ use std::sync::Arc;
 use criterion::{BatchSize, Criterion, criterion_group, criterion_main};
 use futures_util::FutureExt as _;
 use http::{Method, request::Parts};
-use lakegate::config::{GuardConfig, HardResetMember, LimitConfig, Mode, Preset, RuleConfig, RuleMode};
+use lakegate::config::{GuardConfig, LimitConfig, Mode, Preset, RuleConfig};
 use lakegate::exchange::step::Inner;
 use lakegate::exchange::{Body, Client, Context, Next, Principal, Proof, Request, Response, Step, step};
 use lakegate::guard::{Asked, Rules, decide};
@@ -58,32 +58,35 @@ fn classify(criterion: &mut Criterion) {
 fn rules(count: usize, pattern: fn(usize) -> String) -> Rules {
     let rule = |number| RuleConfig {
         name: format!("rule-{number}"),
-        repositories: vec!["*".to_owned()],
-        branches: vec![pattern(number)],
-        preset: Preset::Protect,
-        hard_reset: HardResetMember::Any,
-        mode: RuleMode::Enforce,
+        branches: Some(vec![pattern(number)]),
+        preset: Some(Preset::Protect),
+        ..RuleConfig::default()
     };
     Rules::new(&GuardConfig {
         rules: (0..count).map(rule).collect(),
+        ..GuardConfig::default()
     })
+}
+
+fn by_nobody<'a>(classified: &'a Classified, method: &'a Method) -> Asked<'a> {
+    Asked {
+        classified,
+        method,
+        principal: None,
+        address: [127, 0, 0, 1].into(),
+        now: jiff::Timestamp::UNIX_EPOCH,
+    }
 }
 
 fn guard(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("guard, allowed");
     let (read, reset) = (classified(Method::GET, READ), classified(Method::PUT, RESET));
     let thousand = rules(1000, |number| format!("main-{number}"));
-    let asked = Asked {
-        classified: &read,
-        method: &Method::GET,
-    };
+    let asked = by_nobody(&read, &Method::GET);
     group.bench_function("a read, 1,000 rules", |bencher| {
         bencher.iter(|| decide(black_box(asked), &thousand))
     });
-    let asked = Asked {
-        classified: &reset,
-        method: &Method::PUT,
-    };
+    let asked = by_nobody(&reset, &Method::PUT);
     type Pattern = fn(usize) -> String;
     let patterns: [(&str, Pattern); 3] = [
         ("names", |number| format!("main-{number}")),

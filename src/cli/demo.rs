@@ -11,7 +11,7 @@ use http::{Method, Request, header};
 use tokio::runtime::Handle;
 
 use crate::config::types::Secret;
-use crate::config::{Config, LoginConfig, Preset, RuleConfig, RuleMode, UpstreamIdentity};
+use crate::config::{Config, LoginConfig, Preset, RuleConfig, UpstreamIdentity};
 use crate::lakefs_client::{Client, Dialer};
 use crate::sandbox::{Sandbox, SandboxConfig};
 
@@ -103,10 +103,8 @@ impl Demo {
 fn protect_main() -> RuleConfig {
     RuleConfig {
         name: "main-stays".to_owned(),
-        repositories: vec!["*".to_owned()],
-        branches: vec!["main".to_owned()],
-        preset: Preset::Protect,
-        hard_reset: Default::default(),
-        mode: RuleMode::Enforce,
+        branches: Some(vec!["main".to_owned()]),
+        preset: Some(Preset::Protect),
+        ..RuleConfig::default()
     }
 }

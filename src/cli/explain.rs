@@ -4,8 +4,10 @@
 
 use std::fmt;
 use std::io::Write as _;
+use std::net::IpAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::sync::Arc;
 
 use anyhow::{Context as _, bail};
 use http::header::{self, HeaderName, HeaderValue};
@@ -13,8 +15,9 @@ use http::request::Parts;
 use http::{Method, Uri};
 use serde::Serialize;
 
-use crate::config::{Config, Mode, RuleMode, load};
-use crate::guard::{self, Asked, Opinion, Rules};
+use crate::config::{Config, Effect, Mode, Moment, RuleMode, load};
+use crate::exchange::{Principal, Proof};
+use crate::guard::{self, Asked, Opinion, Rule, Rules};
 use crate::lakefs::{self, Classified, Force, ForceIn, Operation, Protocol, Role};
 use crate::limit::{Plan, Slot};
 
@@ -32,6 +35,15 @@ pub(crate) struct Explain {
     /// A group of that user; may be repeated.
     #[arg(long = "group", value_name = "GROUP", requires = "user")]
     groups: Vec<String>,
+    /// The access key id that it comes with.
+    #[arg(long, value_name = "ID", requires = "user")]
+    key: Option<String>,
+    /// The address that it comes from.
+    #[arg(long, default_value = "127.0.0.1")]
+    address: IpAddr,
+    /// The time it is then, for rules with hours and dates; without it now.
+    #[arg(long, value_name = "TIME")]
+    at: Option<Moment>,
     /// A file with the request's body, for operations whose body decides.
     #[arg(long, value_name = "FILE")]
     body: Option<PathBuf>,
@@ -49,7 +61,7 @@ pub(crate) struct Explain {
 const EXAMPLES: &str = "\
 Examples:
   lakegate explain --config lakegate.yaml PUT '/api/v1/repositories/lake/branches/main/hard_reset?ref=main~1&force=true'
-  lakegate explain POST /api/v1/repositories/lake/branches/main/commits --body commit.json --as alice
+  lakegate explain POST /api/v1/repositories/lake/branches/main/commits --body commit.json --as alice --group analysts
   lakegate explain DELETE http://s3.local.lakefs.io/lake/main/data/a.parquet
 
 It prints what the request is (operation, class, what it touches, whether it is forced), then each guard rule and what it says of it,
@@ -76,7 +88,7 @@ impl Explain {
         let head = self.head()?;
         let text = match lakefs::classify(&head, &config.upstream.s3_domains) {
             Ok(classified) => {
-                let explained = explain(&head.method, classified, body.as_deref(), &config, self.user.as_deref());
+                let explained = explain(&head.method, classified, body.as_deref(), &config, &self.sender());
                 self.print(&explained, || explained.to_string())?
             }
             Err(malformed) => {
@@ -91,6 +103,22 @@ impl Explain {
             .write_all(text.as_bytes())
             .context("writing to standard output")?;
         Ok(ExitCode::SUCCESS)
+    }
+
+    /// Who sends it, whence and when.
+    fn sender(&self) -> Sender {
+        Sender {
+            principal: self.user.as_deref().map(|user| Principal {
+                name: user.into(),
+                groups: self.groups.clone().into(),
+                key: self.key.as_deref().map(Arc::from),
+                method: "basic",
+                proof: Proof::Proved,
+                limit_key: user.into(),
+            }),
+            address: self.address,
+            now: self.at.map_or_else(jiff::Timestamp::now, |at| at.0),
+        }
     }
 
     fn print(&self, json: &impl Serialize, text: impl FnOnce() -> String) -> anyhow::Result<String> {
@@ -141,6 +169,13 @@ impl Explain {
         }
         Ok(request.into_parts().0)
     }
+}
+
+/// Who sends the request, whence and when.
+struct Sender {
+    principal: Option<Principal>,
+    address: IpAddr,
+    now: jiff::Timestamp,
 }
 
 /// Everything there is to say of a request.
@@ -201,7 +236,7 @@ fn explain(
     mut classified: Classified,
     body: Option<&[u8]>,
     config: &Config,
-    user: Option<&str>,
+    sender: &Sender,
 ) -> Explained {
     let spec = classified.operation.spec();
     if classified.operation.spec().inspected {
@@ -247,44 +282,62 @@ fn explain(
             Asked {
                 classified: &classified,
                 method,
+                principal: sender.principal.as_ref(),
+                address: sender.address,
+                now: sender.now,
             },
             config,
         ),
-        limit: limited(&classified, complete, config, user),
+        limit: limited(&classified, complete, config, sender.principal.as_ref()),
     }
 }
 
 fn guarded(asked: Asked<'_>, config: &Config) -> Guarded {
     let rules = Rules::new(&config.guard);
     let decision = guard::decide(asked, &rules);
-    let says = |opinion| match opinion {
-        Opinion::Elsewhere => "nothing: it stands over other branches",
-        Opinion::Allows => "yes: it stands here, and lets this through",
-        Opinion::Refuses => "no",
+    let says = |rule: &Rule, opinion| match opinion {
+        Opinion::Other => "nothing: it is about other requests",
+        Opinion::Elsewhere => "nothing: it stands over other places",
+        Opinion::Others => "nothing: it is about other people",
+        Opinion::NotNow => "nothing: it holds at other times",
         Opinion::WouldRefuse => "no, but in shadow: it only says so",
+        Opinion::Refuses if rule.effect() == Effect::Freeze => "not now",
+        Opinion::Refuses => "no",
+        Opinion::Requires if rule.effect() == Effect::RequireApproval => "only with a second person's approval",
+        Opinion::Requires => "only with a confirmation",
+        Opinion::Grants => "yes",
     };
     let said = guard::opinions(asked, &rules).into_iter().map(|(rule, opinion)| Said {
         rule: rule.name().to_owned(),
-        says: says(opinion),
+        says: says(rule, opinion),
     });
+    let asks = decision.required.first();
     Guarded {
-        decision: match (&decision.denied, config.mode) {
-            (None, _) => "allowed",
-            (Some(_), Mode::Enforce) => "refused",
-            (Some(_), Mode::Observe) => "allowed: the gateway's mode is observe",
+        decision: match (&decision.denied, asks, config.mode) {
+            (None, None, _) => "allowed",
+            (Some(_), _, Mode::Enforce) => "refused",
+            (None, Some(_), Mode::Enforce) => "asked for more",
+            (_, _, Mode::Observe) => "allowed: the gateway's mode is observe",
         },
-        rule: decision.denied.map(|refusal| refusal.rule.name().to_owned()),
-        message: decision.denied.map(|refusal| refusal.to_string()),
+        rule: decision
+            .denied
+            .as_ref()
+            .or(asks)
+            .map(|refusal| refusal.by_name().to_owned()),
+        message: decision.denied.as_ref().or(asks).map(ToString::to_string),
         rules: said.collect(),
     }
 }
 
-fn limited(classified: &Classified, complete: bool, config: &Config, user: Option<&str>) -> Limited {
+fn limited(classified: &Classified, complete: bool, config: &Config, principal: Option<&Principal>) -> Limited {
     let plan = Plan::of(classified, complete, &config.limit);
     let enforced = config.mode == Mode::Enforce && config.limit.mode == RuleMode::Enforce;
     Limited {
         mode: if enforced { "enforce" } else { "shadow" },
-        share: user.map_or_else(|| "its client's address".to_owned(), str::to_owned),
+        share: principal.map_or_else(
+            || "its client's address".to_owned(),
+            |principal| principal.name.to_string(),
+        ),
         requests_per_second: plan.rate.per_second.get(),
         burst: plan.rate.burst.get(),
         in_flight: plan.in_flight,
@@ -403,7 +456,7 @@ mod tests {
         let config: Config = serde_saphyr::from_str(config).unwrap();
         let head = command.head().unwrap();
         let classified = lakefs::classify(&head, &config.upstream.s3_domains).unwrap();
-        explain(&head.method, classified, body, &config, command.user.as_deref())
+        explain(&head.method, classified, body, &config, &command.sender())
     }
 
     const RULES: &str =
@@ -422,7 +475,7 @@ mod tests {
         );
         assert_eq!(explained.guard.rule.as_deref(), Some("main-stays"));
         let says: Vec<_> = explained.guard.rules.iter().map(|said| said.says).collect();
-        assert_eq!(says, ["no", "nothing: it stands over other branches"]);
+        assert_eq!(says, ["no", "nothing: it stands over other places"]);
         let text = explained.to_string();
         assert!(text.contains("guard       refused by rule main-stays\n"), "{text}");
         assert!(text.contains("turn      on lake/main: one at a time"), "{text}");

@@ -1,6 +1,6 @@
 //! What no single key can tell: sections that do not fit together, values that are legal and make no sense, files that are not there.
 //!
-//! The patterns and parsers of single values are not judged here, unless only another crate can read them; `certificates` judges `listen`'s.
+//! The patterns and parsers of single values are not judged here, unless only another crate can read them; `certificates` judges `listen`'s, `rules` `guard`'s.
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -11,8 +11,7 @@ use rustls::pki_types::{PrivateKeyDer, UnixTime};
 use super::problem::Problem;
 use super::tls::PemFile;
 use super::types::{HttpUrl, Period, Secret};
-use super::{Config, Listener, UpstreamIdentity, certificates};
-use crate::lakefs::glob::Glob;
+use super::{Config, Listener, UpstreamIdentity, certificates, rules};
 
 /// A problem and the other keys that make it one.
 #[derive(Debug)]
@@ -44,7 +43,9 @@ pub(super) fn findings(config: &Config) -> Vec<Finding> {
         .0
         .extend(certificates::findings(&config.listen, UnixTime::now()));
     findings.domains(config);
-    findings.rules(config);
+    findings
+        .0
+        .extend(rules::findings(&config.guard).into_iter().map(Finding::from));
     findings.numbers(config);
     findings.periods(config);
     findings.record(config);
@@ -226,83 +227,6 @@ impl Findings {
                 let problem = Problem::error(key, message, "give S3 clients a host name of their own");
                 self.among(&["public_url"], problem);
             }
-        }
-    }
-
-    fn rules(&mut self, config: &Config) {
-        let rules = &config.guard.rules;
-        for (index, rule) in rules.iter().enumerate() {
-            let key = |field: &str| format!("guard.rules[{index}].{field}");
-            let earlier = || rules.iter().take(index);
-            if rule.name.is_empty() || rule.name.len() > 100 || rule.name.contains(char::is_control) {
-                self.error(
-                    key("name"),
-                    "is no name",
-                    "write 1 to 100 characters on one line: refused clients read it",
-                );
-            } else if earlier().any(|other| other.name == rule.name) {
-                self.error(
-                    key("name"),
-                    format!("is `{}`, as an earlier rule's", rule.name),
-                    "give each rule a name of its own",
-                );
-            }
-            let same = |other: &&super::RuleConfig| {
-                (
-                    &other.repositories,
-                    &other.branches,
-                    other.preset,
-                    other.hard_reset,
-                    other.mode,
-                ) == (
-                    &rule.repositories,
-                    &rule.branches,
-                    rule.preset,
-                    rule.hard_reset,
-                    rule.mode,
-                )
-            };
-            if let Some(other) = earlier().find(same) {
-                let message = format!("refuses nothing that the rule `{}` does not refuse already", other.name);
-                self.warning(format!("guard.rules[{index}]"), message, "take one of the two out");
-            }
-            for (field, patterns) in [("repositories", &rule.repositories), ("branches", &rule.branches)] {
-                if patterns.is_empty() {
-                    let message = "is empty, so the rule refuses nothing";
-                    self.error(key(field), message, "write a pattern: `*` is all of them");
-                }
-                for (index, pattern) in patterns.iter().enumerate() {
-                    self.pattern(&format!("{}[{index}]", key(field)), pattern, field == "repositories");
-                }
-            }
-        }
-    }
-
-    fn pattern(&mut self, key: &str, pattern: &str, of_repositories: bool) {
-        // lakeFS's own patterns of names (pkg/validator/validate.go).
-        let (named, in_name): (_, fn(char) -> bool) = if of_repositories {
-            ("repository", |c| {
-                c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-'
-            })
-        } else {
-            ("branch", |c| c.is_ascii_alphanumeric() || c == '_' || c == '-')
-        };
-        if pattern.is_empty() {
-            self.error(
-                key,
-                "is empty, and matches no name",
-                "write a pattern: `*` is all of them",
-            );
-        } else if let Err(error) = Glob::new(pattern) {
-            let message = format!("is no pattern: {error}");
-            self.error(
-                key,
-                message,
-                "write lakeFS's own syntax: `*`, `?`, `[a-c]`, `[!x]`, `{a,b}`, `\\` before a sign that is meant",
-            );
-        } else if let Some(sign) = pattern.chars().find(|c| !in_name(*c) && !"*?[]{}!,\\".contains(*c)) {
-            let message = format!("holds `{sign}`, and no {named} of lakeFS has that in its name");
-            self.warning(key, message, "take it out, or the pattern stands for nothing");
         }
     }
 

@@ -20,6 +20,7 @@ mod log;
 mod problem;
 mod record;
 pub mod reload;
+mod rules;
 mod schema;
 mod server;
 mod shape;
@@ -28,6 +29,7 @@ pub mod tls;
 mod tree;
 mod uploads;
 mod upstream;
+mod when;
 mod written;
 
 use schemars::JsonSchema;
@@ -36,7 +38,9 @@ use serde::{Deserialize, Serialize};
 pub use admin::AdminConfig;
 pub use audit::{AuditConfig, OnFull, ReadsConfig, RotateConfig, SyncPolicy};
 pub use auth::{AuthConfig, BasicConfig, LoginConfig, MintConfig, S3KeyConfig, SignedCookieConfig, UpstreamIdentity};
-pub use guard::{GuardConfig, HardResetMember, Preset, RuleConfig};
+pub use guard::{
+    Effect, GuardConfig, GuardDefault, HardResetMember, OperationId, Preset, Role, RoleConfig, RuleConfig, WhoConfig,
+};
 pub use limit::{BranchTurns, LimitConfig, PrincipalLimit, UpstreamLimit};
 pub use listen::{ListenConfig, Listener};
 pub use load::{Loaded, load};
@@ -48,6 +52,7 @@ pub use server::ServerConfig;
 pub use store::{EmbeddedConfig, StoreConfig};
 pub use uploads::UploadsConfig;
 pub use upstream::{UpstreamConfig, UpstreamTls};
+pub use when::{Day, Hours, Moment, Timezone, WhenConfig};
 
 /// The whole configuration file.
 #[derive(Debug, Clone, PartialEq, Default, Deserialize, JsonSchema)]
@@ -63,7 +68,7 @@ pub struct Config {
     pub upstream: UpstreamConfig,
     /// Who the clients are, and as whom the gateway speaks to lakeFS.
     pub auth: AuthConfig,
-    /// What is refused.
+    /// Who may do what, where and when.
     pub guard: GuardConfig,
     /// How much at a time, and how long to wait for a turn.
     pub limit: LimitConfig,

@@ -194,7 +194,7 @@ fn scalars_stay_what_was_written() {
     let config = load(&file, &[("N", "0042")]).unwrap().config;
     let rule = config.guard.rules.first().unwrap();
     assert_eq!(rule.name, "012");
-    assert_eq!(rule.branches, ["1.10", "on", "1e3", "0x10", "null-ish", "0042"]);
+    assert_eq!(rule.branches(), ["1.10", "on", "1e3", "0x10", "null-ish", "0042"]);
 }
 
 #[test]

@@ -64,6 +64,8 @@ macro_rules! scalar {
     };
 }
 
+pub(super) use scalar;
+
 impl JsonSchema for Secret {
     fn schema_name() -> std::borrow::Cow<'static, str> {
         "Secret".into()
@@ -265,7 +267,7 @@ pub(super) fn address<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Sock
 
 /// A network of IP addresses: `10.0.0.0/8`, `fd00::/8`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Network(ipnet::IpNet);
+pub(super) struct Network(pub(super) ipnet::IpNet);
 
 impl fmt::Display for Network {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

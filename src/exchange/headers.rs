@@ -10,6 +10,8 @@ pub const REASON: HeaderName = HeaderName::from_static("x-lakegate-reason");
 pub const RULE: HeaderName = HeaderName::from_static("x-lakegate-rule");
 /// The commit that a client knows is about to be lost, in full. It ends at the gateway.
 pub const CONFIRM: HeaderName = HeaderName::from_static("x-lakegate-confirm");
+/// The rules in shadow that would have refused the request, one a header line.
+pub const SHADOW: HeaderName = HeaderName::from_static("x-lakegate-shadow");
 /// The id of a request: lakeFS's own on forwarded answers, the gateway's on its refusals.
 pub const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 

@@ -49,6 +49,17 @@ pub enum Rejection {
         /// What the second person is told to approve, and for how long it stands.
         what: String,
     },
+    /// No role and no rule grants it.
+    NotGranted(String),
+    /// A rule refuses it for now.
+    Frozen {
+        /// The rule's name.
+        rule: String,
+        /// What was refused, and until when.
+        message: String,
+        /// When to come back.
+        retry_after: Duration,
+    },
     /// An endpoint that the configuration keeps closed.
     Closed(&'static str),
     /// A method the gateway does not forward (CONNECT, TRACE).
@@ -112,6 +123,8 @@ impl Rejection {
             | Self::ConfirmationRequired { .. }
             | Self::ConfirmationStale { .. }
             | Self::ApprovalRequired { .. }
+            | Self::NotGranted(_)
+            | Self::Frozen { .. }
             | Self::Closed(_)
             | Self::TooLarge { .. }
             | Self::InspectionTimeout
@@ -158,7 +171,9 @@ impl Rejection {
         match self {
             Self::BadRequest(_) | Self::AmbiguousTarget(_) | Self::BodyBroken => StatusCode::BAD_REQUEST,
             Self::Unauthenticated => StatusCode::UNAUTHORIZED,
-            Self::Guarded { .. } | Self::ApprovalRequired { .. } | Self::Closed(_) => StatusCode::FORBIDDEN,
+            Self::Guarded { .. } | Self::NotGranted(_) | Self::ApprovalRequired { .. } | Self::Closed(_) => {
+                StatusCode::FORBIDDEN
+            }
             Self::ConfirmationRequired { .. } => StatusCode::PRECONDITION_REQUIRED,
             Self::ConfirmationStale { .. } => StatusCode::PRECONDITION_FAILED,
             Self::MethodRefused => StatusCode::METHOD_NOT_ALLOWED,
@@ -171,7 +186,7 @@ impl Rejection {
             Self::InspectionTimeout | Self::BodyTimeout => StatusCode::REQUEST_TIMEOUT,
             Self::ChunkedUnsigned => StatusCode::NOT_IMPLEMENTED,
             Self::OverShare { status, .. } => *status,
-            Self::Busy { .. } | Self::CannotRecord(_) => StatusCode::SERVICE_UNAVAILABLE,
+            Self::Busy { .. } | Self::CannotRecord(_) | Self::Frozen { .. } => StatusCode::SERVICE_UNAVAILABLE,
             Self::UpstreamDown(_) | Self::UpstreamBroken(_) => StatusCode::BAD_GATEWAY,
             Self::UpstreamTimeout => StatusCode::GATEWAY_TIMEOUT,
             Self::Internal => StatusCode::INTERNAL_SERVER_ERROR,
@@ -188,6 +203,8 @@ impl Rejection {
             Self::ConfirmationRequired { .. } => "confirmation-required",
             Self::ConfirmationStale { .. } => "confirmation-stale",
             Self::ApprovalRequired { .. } => "approval-required",
+            Self::NotGranted(_) => "not-granted",
+            Self::Frozen { .. } => "frozen",
             Self::Closed(_) => "closed",
             Self::MethodRefused => "method-refused",
             Self::HeadTooLarge => "head-too-large",
@@ -214,7 +231,7 @@ impl Rejection {
         match self {
             Self::BadRequest(what) | Self::AmbiguousTarget(what) => what.clone(),
             Self::Unauthenticated => reply::UNAUTHENTICATED.to_owned(),
-            Self::Guarded { message, .. } => message.clone(),
+            Self::Guarded { message, .. } | Self::Frozen { message, .. } | Self::NotGranted(message) => message.clone(),
             Self::ConfirmationRequired { rule, what } => format!(
                 "rule `{rule}` asks for a confirmation: {what}; to go on, send the request again with the full commit in the header {}",
                 headers::CONFIRM
@@ -256,19 +273,23 @@ impl Rejection {
 
     fn retry_after(&self) -> Option<Duration> {
         match self {
-            Self::OverShare { retry_after, .. } | Self::Busy { retry_after, .. } => Some(*retry_after),
+            Self::OverShare { retry_after, .. } | Self::Busy { retry_after, .. } | Self::Frozen { retry_after, .. } => {
+                Some(*retry_after)
+            }
             Self::CannotRecord(_) => Some(Duration::from_secs(5)),
             _ => None,
         }
     }
 
-    /// The rule that refuses.
+    /// The rule that refuses, or the key of the configuration.
     fn rule(&self) -> Option<&str> {
         match self {
             Self::Guarded { rule, .. }
+            | Self::Frozen { rule, .. }
             | Self::ConfirmationRequired { rule, .. }
             | Self::ConfirmationStale { rule, .. }
             | Self::ApprovalRequired { rule, .. } => Some(rule),
+            Self::NotGranted(_) => Some("guard.default"),
             _ => None,
         }
     }
@@ -292,18 +313,23 @@ impl Rejection {
             facts.rule = self.rule().map(str::to_owned).or(facts.rule.take());
         }
         let id = context.id().to_string();
+        let message = match self.rule() {
+            // lakectl and the SDKs show the message and no header: whoever is asked about a rule needs the request.
+            Some(_) => format!("{} (request {id})", self.message()),
+            None => self.message(),
+        };
         let protocol = context
             .classified()
             .map_or(Protocol::Rest, |classified| classified.protocol);
         let resource = context.classified().and_then(|classified| classified.targets.first());
         let mut response = match protocol {
-            Protocol::Rest | Protocol::Web => reply::rest_error(self.status(), &self.message()),
+            Protocol::Rest | Protocol::Web => reply::rest_error(self.status(), &message),
             // As lakeFS does: whom it does not know it answers before it looks at the request's face.
-            Protocol::S3 if *self == Self::Unauthenticated => reply::rest_error(self.status(), &self.message()),
+            Protocol::S3 if *self == Self::Unauthenticated => reply::rest_error(self.status(), &message),
             Protocol::S3 => {
                 let xml_type = context.xml_type().unwrap_or("application/xml");
                 let (status, code) = self.s3_status_and_code();
-                reply::s3_error(xml_type, status, code, &self.message(), resource, &id)
+                reply::s3_error(xml_type, status, code, &message, resource, &id)
             }
         }
         .map(super::Body::from);
@@ -349,13 +375,14 @@ impl Rejection {
             | Self::Guarded { .. }
             | Self::ConfirmationRequired { .. }
             | Self::ApprovalRequired { .. }
+            | Self::NotGranted(_)
             | Self::Closed(_) => "AccessDenied",
             Self::ConfirmationStale { .. } => "PreconditionFailed",
             Self::TooLarge { .. } => "EntityTooLarge",
             Self::InspectionTimeout | Self::BodyTimeout => "RequestTimeout",
             Self::ChunkedUnsigned => "NotImplemented",
             Self::BodyBroken => "IncompleteBody",
-            Self::OverShare { .. } | Self::Busy { .. } | Self::CannotRecord(_) => "SlowDown",
+            Self::OverShare { .. } | Self::Busy { .. } | Self::CannotRecord(_) | Self::Frozen { .. } => "SlowDown",
             Self::UpstreamDown(_) | Self::UpstreamBroken(_) | Self::UpstreamTimeout | Self::Internal => "InternalError",
         }
     }
@@ -398,6 +425,11 @@ mod tests {
             rule: rule(),
             what: what(),
         };
+        let frozen = Rejection::Frozen {
+            rule: text(),
+            message: text(),
+            retry_after: wait,
+        };
         let over_share = |status| Rejection::OverShare {
             retry_after: wait,
             status,
@@ -414,6 +446,8 @@ mod tests {
             (required(), true, 428, 428),
             (stale(), true, 412, 412),
             (approval(), true, 403, 403),
+            (Rejection::NotGranted(text()), true, 403, 403),
+            (frozen, true, 503, 503),
             (Rejection::Closed("x"), true, 403, 403),
             (Rejection::MethodRefused, false, 405, 405),
             (Rejection::HeadTooLarge, false, 431, 431),

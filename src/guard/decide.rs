@@ -1,12 +1,17 @@
-//! The decision: a classified request and the rules to allow or deny. Pure; allocates nothing where no rule speaks.
+//! The decision: a classified request, who sends it, and the rules. Pure; allocates nothing where no rule speaks.
+//!
+//! A request has causes to be spoken of: each danger in each place that it reaches, and its operation on each of its targets. A rule that
+//! refuses one of them refuses the request, whatever other rules say. Where `guard.default` is not `allow`, each target must be granted.
 
-use std::fmt;
+use std::net::IpAddr;
 
 use http::Method;
 
-use super::member::{Member, Place};
+use super::refusal::Refusal;
 use super::rule::{Rule, Rules};
-use crate::lakefs::{Classified, Force};
+use crate::config::{Effect, GuardDefault};
+use crate::exchange::Principal;
+use crate::lakefs::{Classified, Danger, Dangers, Force, Operation, Place, Protocol, Role, Target};
 
 /// What is decided about.
 #[derive(Debug, Clone, Copy)]
@@ -15,112 +20,234 @@ pub struct Asked<'a> {
     pub classified: &'a Classified,
     /// Its method: of what the gateway does not know, only the method tells whether it changes anything.
     pub method: &'a Method,
+    /// Whom it acts for; nobody in particular if nothing.
+    pub principal: Option<&'a Principal>,
+    /// Where it comes from.
+    pub address: IpAddr,
+    /// What time it is.
+    pub now: jiff::Timestamp,
+}
+
+/// What a rule can speak of in a request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Cause {
+    /// What it can do.
+    Danger(Danger),
+    /// What it is. What a mutation reads from counts as read (`getObject`).
+    Operation(Operation),
 }
 
 /// What the rules say of a request.
 #[derive(Debug, Default)]
 pub struct Decision<'a> {
-    /// The first rule in the configuration's order that refuses it; without one it is allowed.
+    /// Why it is refused: the first rule in the configuration's order that denies it; else the first that freezes it; else that nothing
+    /// grants it. Without one it is allowed.
     pub denied: Option<Refusal<'a>>,
-    /// The rules in shadow that would refuse it, in the configuration's order.
+    /// What is asked for before it goes, in shadow too, in the configuration's order.
+    pub required: Vec<Refusal<'a>>,
+    /// What in shadow would refuse it, in the configuration's order.
     pub shadow: Vec<Refusal<'a>>,
-}
-
-/// One rule's no.
-#[derive(Debug, Clone, Copy)]
-pub struct Refusal<'a> {
-    /// The rule.
-    pub rule: &'a Rule,
-    /// What of the rule's preset it is.
-    pub member: Member,
-    /// What it protects.
-    pub place: Place<'a>,
-    forced: bool,
-    method: &'a Method,
-    number: usize,
-}
-
-/// What was refused, why, and what can be done: for the client.
-impl fmt::Display for Refusal<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let rule = self.rule.name();
-        match self.member {
-            Member::HardReset => {
-                let forced = if self.forced { " with force" } else { "" };
-                let branch = self.place.branch.unwrap_or("(unnamed)");
-                write!(
-                    f,
-                    "hard reset{forced} of protected branch `{branch}` is refused by rule `{rule}`: revert the commits instead, or ask whoever owns the gateway's rules"
-                )
-            }
-            Member::UnknownMutation => write!(
-                f,
-                "{method} of an operation that the gateway does not know, in repository `{repository}`, is refused by rule `{rule}`: use an operation of lakeFS's documented API, or ask whoever owns the gateway's rules",
-                method = self.method,
-                repository = self.place.repository.unwrap_or("(unnamed)"),
-            ),
-        }
-    }
 }
 
 /// Decides.
 pub fn decide<'a>(asked: Asked<'a>, rules: &'a Rules) -> Decision<'a> {
     let mut decision = Decision::default();
-    let Some(member) = Member::of(asked.classified.operation, asked.method) else {
-        return decision;
-    };
-    for place in member.places(asked.classified) {
+    let dangers = Dangers::of(asked.classified, asked.method).and(rules.dangers());
+    causes(&asked, dangers, rules.operations().any(&asked), |cause, place| {
         rules.standing_over(place, |number, rule| {
-            if !rule.refuses(member, asked.classified.force) {
-                return;
-            }
-            let refusal = Refusal {
-                rule,
-                member,
-                place,
-                forced: asked.classified.force != Force::No,
-                method: asked.method,
-                number,
-            };
-            if !rule.is_shadow() {
-                if decision.denied.is_none_or(|first| number < first.number) {
-                    decision.denied = Some(refusal);
-                }
-            } else if decision.shadow.iter().all(|known| known.number != number) {
-                decision.shadow.push(refusal);
+            if rule.is_of(cause, asked.classified.force)
+                && rule.stands_over_path(place.path)
+                && rule.is_about(&asked)
+                && rule.holds(&asked)
+            {
+                decision.take(Refusal::by(number, rule, cause, place, &asked));
             }
         });
+    });
+    if rules.default_verdict() != GuardDefault::Allow
+        && let Some(place) = ungranted(&asked, rules)
+    {
+        let refusal = Refusal::by_default(place, &asked);
+        match rules.default_verdict() {
+            GuardDefault::Deny if decision.denied.is_none() => decision.denied = Some(refusal),
+            GuardDefault::Shadow => decision.shadow.push(refusal),
+            GuardDefault::Deny | GuardDefault::Allow => {}
+        }
     }
-    decision.shadow.sort_unstable_by_key(|refusal| refusal.number);
+    decision.required.sort_unstable_by_key(Refusal::number);
+    decision.shadow.sort_unstable_by_key(Refusal::number);
     decision
+}
+
+impl<'a> Decision<'a> {
+    fn take(&mut self, refusal: Refusal<'a>) {
+        let once = |known: &mut Vec<Refusal<'a>>| {
+            if known.iter().all(|known| known.number() != refusal.number()) {
+                known.push(refusal);
+            }
+        };
+        let Some(rule) = refusal.rule else { return };
+        match rule.effect() {
+            Effect::RequireConfirmation | Effect::RequireApproval => once(&mut self.required),
+            _ if rule.is_shadow() => once(&mut self.shadow),
+            Effect::Deny | Effect::Freeze => {
+                let rank = |refusal: &Refusal<'_>| (refusal.is_for_now(), refusal.number());
+                if self.denied.is_none_or(|first| rank(&refusal) < rank(&first)) {
+                    self.denied = Some(refusal);
+                }
+            }
+            Effect::Allow => {}
+        }
+    }
+}
+
+/// Shows `each` what rules can speak of in a request: the gravest first.
+fn causes<'a>(asked: &Asked<'a>, dangers: Dangers, operations: bool, mut each: impl FnMut(Cause, Place<'a>)) {
+    let classified = asked.classified;
+    for danger in dangers.iter() {
+        for place in danger.places(classified) {
+            each(Cause::Danger(danger), place);
+        }
+    }
+    if operations {
+        for (operation, place) in touched(classified) {
+            each(Cause::Operation(operation), place);
+        }
+    }
+}
+
+/// What a request does where: its operation on what it is about, a read of what it takes from.
+fn touched(classified: &Classified) -> impl Iterator<Item = (Operation, Place<'_>)> {
+    let each = classified.targets.iter().map(|target| {
+        let operation = match target.role {
+            Role::Source if classified.operation.spec().mutates => Operation::GetObject,
+            _ => classified.operation,
+        };
+        (operation, Place::of(classified.operation, target))
+    });
+    let nowhere = classified
+        .targets
+        .is_empty()
+        .then(|| (classified.operation, Place::default()));
+    each.chain(nowhere)
+}
+
+impl super::operations::Operations {
+    /// Whether it has what a request is, or what it reads from.
+    fn any(&self, asked: &Asked<'_>) -> bool {
+        self.has(asked.classified.operation)
+            || (self.has(Operation::GetObject)
+                && asked
+                    .classified
+                    .targets
+                    .iter()
+                    .any(|target| target.role == Role::Source))
+    }
+}
+
+/// The first place of a request where nothing grants it.
+fn ungranted<'a>(asked: &Asked<'a>, rules: &Rules) -> Option<Place<'a>> {
+    let classified = asked.classified;
+    if classified.operation.spec().anonymous || classified.protocol == Protocol::Web {
+        return None;
+    }
+    touched(classified)
+        .find(|(operation, place)| {
+            let whole = operation.spec().mutates || reads_beyond_branches(*operation);
+            !rules.any_grant(asked, |rule| {
+                rule.is_of(Cause::Operation(*operation), classified.force) && rule.grants(*place, whole)
+            })
+        })
+        .map(|(_, place)| place)
+}
+
+/// Reads that name no branch and yet give what is on all of them.
+fn reads_beyond_branches(operation: Operation) -> bool {
+    use Operation as O;
+    matches!(
+        operation,
+        O::GetMetaRange | O::GetRange | O::GetMetadataObject | O::DumpStatus | O::RestoreStatus
+    )
+}
+
+/// Whether whoever asks may know of a repository: what a listing of repositories shows.
+pub fn may_see(repository: &str, asked: Asked<'_>, rules: &Rules) -> bool {
+    let classified = Classified {
+        protocol: asked.classified.protocol,
+        operation: Operation::GetRepository,
+        targets: vec![Target {
+            role: Role::Subject,
+            repository: repository.to_owned(),
+            reference: None,
+            path: None,
+        }],
+        upload_id: None,
+        part_number: None,
+        parts: None,
+        source_metarange: None,
+        source_wins: false,
+        presign: false,
+        force: Force::No,
+    };
+    let asked = Asked {
+        classified: &classified,
+        method: &Method::GET,
+        ..asked
+    };
+    decide(asked, rules).denied.is_none()
 }
 
 /// What one rule makes of a request; for `lakegate explain`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Opinion {
-    /// It stands over other repositories or branches.
+    /// It is about something else.
+    Other,
+    /// It stands over other repositories, branches or paths.
     Elsewhere,
-    /// It stands over this one, and lets this request through.
-    Allows,
-    /// It refuses.
+    /// It is about other people.
+    Others,
+    /// It holds at other times.
+    NotNow,
+    /// It refuses, for now or for good.
     Refuses,
-    /// It would refuse, were it not in shadow.
+    /// It would refuse, or ask for something, were it not in shadow.
     WouldRefuse,
+    /// It asks for something first.
+    Requires,
+    /// It grants, if every target is granted.
+    Grants,
 }
 
-/// What each rule makes of a request, in the configuration's order. Empty where no rule can speak of the operation.
+/// What each rule makes of a request, in the configuration's order; then the roles.
 pub fn opinions<'a>(asked: Asked<'a>, rules: &'a Rules) -> Vec<(&'a Rule, Opinion)> {
-    let Some(member) = Member::of(asked.classified.operation, asked.method) else {
-        return Vec::new();
-    };
-    let opinion = |rule: &Rule| {
-        let here = member.places(asked.classified).any(|place| rule.stands_over(place));
-        match (here, rule.refuses(member, asked.classified.force)) {
-            (false, _) => Opinion::Elsewhere,
-            (true, false) => Opinion::Allows,
-            (true, true) if rule.is_shadow() => Opinion::WouldRefuse,
-            (true, true) => Opinion::Refuses,
-        }
-    };
-    rules.iter().map(|rule| (rule, opinion(rule))).collect()
+    rules.iter().map(|rule| (rule, opinion(&asked, rule))).collect()
+}
+
+fn opinion(asked: &Asked<'_>, rule: &Rule) -> Opinion {
+    let (mut spoken, mut here) = (false, false);
+    causes(
+        asked,
+        Dangers::of(asked.classified, asked.method),
+        true,
+        |cause, place| {
+            let of = rule.is_of(cause, asked.classified.force);
+            spoken |= of;
+            here |= of
+                && match (rule.effect(), cause) {
+                    (Effect::Allow, Cause::Operation(operation)) => rule.grants(place, operation.spec().mutates),
+                    (Effect::Allow, Cause::Danger(_)) => false,
+                    _ => rule.stands_over(place),
+                };
+        },
+    );
+    match rule.effect() {
+        _ if !spoken => Opinion::Other,
+        _ if !here => Opinion::Elsewhere,
+        _ if !rule.is_about(asked) => Opinion::Others,
+        _ if !rule.holds(asked) => Opinion::NotNow,
+        _ if rule.is_shadow() => Opinion::WouldRefuse,
+        Effect::Deny | Effect::Freeze => Opinion::Refuses,
+        Effect::RequireConfirmation | Effect::RequireApproval => Opinion::Requires,
+        Effect::Allow => Opinion::Grants,
+    }
 }

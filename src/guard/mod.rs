@@ -1,23 +1,27 @@
-//! Guard: refuses what would hurt a protected branch.
+//! Guard: who may do what, where and when; refuses what would hurt a protected branch.
 //!
-//! `member` says what is dangerous, `rule` where it is refused, `decide` puts both together; this layer acts on the decision. Names are
-//! compared as lakeFS will bind them: that is `lakefs::classify`'s work.
+//! `lakefs::danger` says what is dangerous, `rule` what a rule speaks of (`who`, `operations`, `pattern`, `when`), `decide` puts both
+//! together, `refusal` words it; this layer acts on the decision. Names are compared as lakeFS will bind them: that is
+//! `lakefs::classify`'s work.
 
 pub mod decide;
-pub mod member;
+pub mod refusal;
 pub mod rule;
 
 mod index;
+mod operations;
 mod pattern;
 #[cfg(test)]
 mod tests;
+mod when;
+mod who;
 
-use crate::config::{GuardConfig, Mode};
+use crate::config::{Effect, GuardConfig, Mode, RuleMode};
 use crate::exchange::step::Inner;
-use crate::exchange::{Context, Next, Proof, Rejection, Request, Response, Step};
+use crate::exchange::{Ask, Context, Next, Proof, Rejection, Request, Requirement, Response, Step, headers};
 
-pub use decide::{Asked, Decision, Opinion, Refusal, decide, opinions};
-pub use member::{Member, Place};
+pub use decide::{Asked, Cause, Decision, Opinion, decide, may_see, opinions};
+pub use refusal::Refusal;
 pub use rule::{Rule, Rules};
 
 /// The guard layer.
@@ -35,6 +39,35 @@ impl Guard {
             mode,
         }
     }
+
+    fn decide<'a>(&'a self, asked: Asked<'a>) -> Decision<'a> {
+        let mut decision = decide(asked, &self.rules);
+        if self.mode == Mode::Observe {
+            decision.shadow.extend(decision.denied.take());
+        }
+        decision
+    }
+}
+
+/// What record asks for, in the rules' names.
+fn requirements(required: &[Refusal<'_>]) -> Vec<Requirement> {
+    let requirement = |refusal: &Refusal<'_>| {
+        let rule = refusal.rule?;
+        Some(Requirement {
+            ask: match rule.effect() {
+                Effect::RequireConfirmation => Ask::Confirmation,
+                Effect::RequireApproval => Ask::Approval,
+                Effect::Deny | Effect::Allow | Effect::Freeze => return None,
+            },
+            rule: rule.name().to_owned(),
+            mode: if rule.is_shadow() {
+                RuleMode::Shadow
+            } else {
+                RuleMode::Enforce
+            },
+        })
+    };
+    required.iter().filter_map(requirement).collect()
 }
 
 impl Step for Guard {
@@ -47,29 +80,48 @@ impl Step for Guard {
         let asked = Asked {
             classified,
             method: request.method(),
+            principal: context.principal(),
+            address: context.client().address,
+            now: jiff::Timestamp::now(),
         };
-        let mut decision = decide(asked, &self.rules);
-        if self.mode == Mode::Observe
-            && let Some(refusal) = decision.denied.take()
-        {
-            decision.shadow.push(refusal);
-        }
+        let decision = self.decide(asked);
         for refusal in &decision.shadow {
             log(refusal, &context, "shadow");
-            rejection(refusal).shadow(&context, refusal.rule.name());
+            rejection(refusal).shadow(&context, refusal.by_name());
         }
         if let Some(refusal) = decision.denied {
             log(&refusal, &context, "refused");
             return rejection(&refusal).respond(&context, request.method());
         }
-        next.run(request).await
+        if !decision.required.is_empty() {
+            context.set_requirements(requirements(&decision.required));
+        }
+        let in_shadow: Vec<_> = decision
+            .shadow
+            .iter()
+            .map(|refusal| headers::value(refusal.by_name()))
+            .collect();
+        let mut response = next.run(request).await;
+        for rule in in_shadow {
+            response.headers_mut().append(headers::SHADOW, rule);
+        }
+        response
     }
 }
 
 fn rejection(refusal: &Refusal<'_>) -> Rejection {
-    Rejection::Guarded {
-        rule: refusal.rule.name().to_owned(),
-        message: refusal.to_string(),
+    let message = refusal.to_string();
+    match refusal.rule {
+        None => Rejection::NotGranted(message),
+        Some(rule) if refusal.is_for_now() => Rejection::Frozen {
+            rule: rule.name().to_owned(),
+            message,
+            retry_after: refusal.retry_after(),
+        },
+        Some(rule) => Rejection::Guarded {
+            rule: rule.name().to_owned(),
+            message,
+        },
     }
 }
 
@@ -80,11 +132,12 @@ fn log(refusal: &Refusal<'_>, context: &Context, decision: &'static str) {
         {
             request.id = %context.id(),
             decision,
-            rule = refusal.rule.name(),
-            member = refusal.member.name(),
+            rule = refusal.by_name(),
+            member = refusal.member(),
             operation = context.classified().map(|classified| classified.operation.spec().id),
             repository = refusal.place.repository,
             branch = refusal.place.branch,
+            tag = refusal.place.tag,
             principal = context.principal().map(|principal| &*principal.name),
             auth.proved = context.principal().map(|principal| principal.proof == Proof::Proved),
         },

@@ -8,6 +8,8 @@ pub(super) enum Pattern {
     /// `*`; and a pattern that cannot be read: a mistake must not open anything. (`lakegate check` refuses it; lakeFS itself fails every
     /// check of a repository with such a rule.)
     Everything,
+    /// No name at all: a pattern that cannot be read, in a rule that opens.
+    Nothing,
     /// A name, which only that name matches.
     Name(Box<str>),
     /// `release-*`
@@ -38,6 +40,7 @@ impl Pattern {
     pub(super) fn matches(&self, name: &str) -> bool {
         match self {
             Self::Everything => true,
+            Self::Nothing => false,
             Self::Name(own) => **own == *name,
             Self::Beginning(beginning) => name.starts_with(&**beginning),
             Self::End(end) => name.ends_with(&**end),

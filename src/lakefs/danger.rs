@@ -6,7 +6,7 @@
 
 use http::Method;
 
-use super::{Classified, Force, Operation, Role, Target};
+use super::{Classified, Force, Operation, Role, Target, rest};
 
 /// Where lakeFS finds its hooks (pkg/catalog/actions_source.go). A Lua hook there can change any branch of its repository from inside.
 const ACTIONS: &str = "_lakefs_actions/";
@@ -95,6 +95,12 @@ impl Dangers {
         Self(self.0 & !(1 << danger as u8))
     }
 
+    /// What is in either.
+    #[must_use]
+    pub const fn or(self, other: Self) -> Self {
+        Self(self.0 | other.0)
+    }
+
     /// What is in both.
     #[must_use]
     pub const fn and(self, other: Self) -> Self {
@@ -145,7 +151,8 @@ impl Dangers {
         let danger = match operation {
             O::HardResetBranch => Danger::HardReset,
             O::DeleteBranch => Danger::DeleteBranch,
-            O::ResetBranch => Danger::ResetBranch,
+            // The second, of old servers, gives the branch an empty staging area.
+            O::ResetBranch | O::UpdateBranchToken => Danger::ResetBranch,
             O::RevertBranch => Danger::Revert,
             O::CherryPick => Danger::CherryPick,
             O::ImportStart => Danger::Import,
@@ -200,6 +207,7 @@ impl Danger {
             repository: Some(&target.repository),
             branch,
             tag,
+            path: ObjectPath::of(classified.operation, target),
         }
     }
 }
@@ -218,6 +226,66 @@ pub struct Place<'a> {
     pub branch: Option<&'a str>,
     /// The tag, where it is about one and not about a branch.
     pub tag: Option<&'a str>,
+    /// The object, where it is about one.
+    pub path: ObjectPath<'a>,
+}
+
+impl<'a> Place<'a> {
+    /// Where a target is, as any operation sees it: a read's reference counts as the branch or tag that it begins with (`main~2` is
+    /// `main`).
+    pub fn of(operation: Operation, target: &'a Target) -> Self {
+        let reference = target.reference.as_deref();
+        let named = match target.role {
+            Role::Subject if operation.spec().mutates => reference,
+            _ => reference.map(base),
+        };
+        let (branch, tag) = if names_a_tag(operation) && target.role == Role::Subject {
+            (None, named)
+        } else {
+            (named, None)
+        };
+        Self {
+            repository: Some(&target.repository),
+            branch,
+            tag,
+            path: ObjectPath::of(operation, target),
+        }
+    }
+}
+
+/// What a reference begins with, without lakeFS's modifiers (pkg/graveler/ref: `~n`, `^n`, `@`, `$`).
+fn base(reference: &str) -> &str {
+    reference.split(['~', '^', '@', '$']).next().unwrap_or_default()
+}
+
+/// Which objects a target is about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum ObjectPath<'a> {
+    /// None: it is about a branch, a repository, or less.
+    #[default]
+    None,
+    /// It could be any.
+    Any,
+    /// This one.
+    Object(&'a str),
+    /// All whose names begin so.
+    Below(&'a str),
+}
+
+impl<'a> ObjectPath<'a> {
+    fn of(operation: Operation, target: &'a Target) -> Self {
+        use Operation as O;
+        let path = target.path.as_deref();
+        match operation {
+            O::ListObjects | O::DiffBranch | O::DiffRefs | O::S3ListObjects => Self::Below(path.unwrap_or_default()),
+            O::ImportStart => path.map_or(Self::Any, Self::Below),
+            O::UnknownApi | O::S3Unknown | O::DeleteObjects | O::S3DeleteObjects | O::S3ListMultipartUploads => {
+                path.map_or(Self::Any, Self::Object)
+            }
+            _ if rest::path_parameter(operation).is_some() => path.map_or(Self::Any, Self::Object),
+            _ => path.map_or(Self::None, Self::Object),
+        }
+    }
 }
 
 /// Whether a mutation of this target can leave a hook behind. An import of a whole prefix can carry one wherever its destination is a

@@ -23,7 +23,7 @@ pub mod url;
 mod web;
 
 pub use classify::{Classified, Force, Malformed, Protocol, Role, Target, classify};
-pub use danger::{Danger, Dangers, Place};
+pub use danger::{Danger, Dangers, ObjectPath, Place};
 pub use operation::{Class, ForceIn, Operation, Spec};
 pub use s3::is_aws_chunked;
 pub use url::Query;

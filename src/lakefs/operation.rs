@@ -4,7 +4,10 @@
 //! Pure data; how a request is matched to a row is in `rest.rs` and `s3.rs`.
 
 /// What kind of work an operation is: limits and rules may name it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, serde::Deserialize, serde::Serialize, schemars::JsonSchema,
+)]
+#[serde(rename_all = "snake_case")]
 pub enum Class {
     /// Reads and listings.
     Read,

@@ -179,7 +179,7 @@ fn is_set(query: Query<'_>, name: &str) -> bool {
 }
 
 /// The query parameter that names an object or a prefix of objects. Elsewhere lakeFS ignores a `path`, and so must who reads targets.
-fn path_parameter(operation: Operation) -> Option<&'static str> {
+pub(super) fn path_parameter(operation: Operation) -> Option<&'static str> {
     use Operation as O;
     match operation {
         O::GetObject

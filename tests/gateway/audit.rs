@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use lakegate::audit::{Entry, Kind, Outcome, files};
 use lakegate::config::types::Period;
-use lakegate::config::{Config, HardResetMember, Preset, RuleConfig, RuleMode};
+use lakegate::config::{Config, Preset, RuleConfig};
 
 use super::support::gateway::TestGateway;
 use super::support::lakefs::{RawLakefs, ok};
@@ -14,11 +14,9 @@ use super::support::raw::{Message, until};
 fn guarded(config: &mut Config, file: PathBuf) {
     config.guard.rules = vec![RuleConfig {
         name: "main-stays".to_owned(),
-        repositories: vec!["*".to_owned()],
-        branches: vec!["main".to_owned()],
-        preset: Preset::Protect,
-        hard_reset: HardResetMember::Any,
-        mode: RuleMode::Enforce,
+        branches: Some(vec!["main".to_owned()]),
+        preset: Some(Preset::Protect),
+        ..RuleConfig::default()
     }];
     config.audit.file = Some(file);
 }

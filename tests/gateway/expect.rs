@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use lakegate::config::tls::ClientCertificates;
-use lakegate::config::{Config, HardResetMember, ListenConfig, Preset, RuleConfig, RuleMode};
+use lakegate::config::{Config, HardResetMember, ListenConfig, Preset, RuleConfig};
 
 use super::support::gateway::TestGateway;
 use super::support::lakefs::{RawLakefs, ok};
@@ -26,11 +26,10 @@ const REFUSED: [(&str, &str, &str, &str, u16, &str); 5] = [
 fn strict(config: &mut Config) {
     config.guard.rules = vec![RuleConfig {
         name: "main-stays".to_owned(),
-        repositories: vec!["*".to_owned()],
-        branches: vec!["main".to_owned()],
-        preset: Preset::Protect,
+        branches: Some(vec!["main".to_owned()]),
+        preset: Some(Preset::Protect),
         hard_reset: HardResetMember::Forced,
-        mode: RuleMode::Enforce,
+        ..RuleConfig::default()
     }];
     config.server.inspected_body = "8B".parse().unwrap();
 }

@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use lakegate::config::types::Period;
-use lakegate::config::{Config, HardResetMember, Mode, Preset, RuleConfig, RuleMode};
+use lakegate::config::{Config, Mode, Preset, RuleConfig};
 
 use super::support::gateway::TestGateway;
 use super::support::lakefs::{RawLakefs, ok};
@@ -14,11 +14,9 @@ use super::support::raw::Message;
 fn strict(config: &mut Config) {
     config.guard.rules = vec![RuleConfig {
         name: "main-stays".to_owned(),
-        repositories: vec!["*".to_owned()],
-        branches: vec!["main".to_owned()],
-        preset: Preset::Protect,
-        hard_reset: HardResetMember::Any,
-        mode: RuleMode::Enforce,
+        branches: Some(vec!["main".to_owned()]),
+        preset: Some(Preset::Protect),
+        ..RuleConfig::default()
     }];
     config.auth.basic.enabled = false;
     config.auth.failed_logins_per_minute = 1;

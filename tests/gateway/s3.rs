@@ -4,7 +4,7 @@
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue};
 use lakegate::config::tls::ClientCertificates;
-use lakegate::config::{Config as GatewayConfig, HardResetMember, Preset, RuleConfig, RuleMode};
+use lakegate::config::{Config as GatewayConfig, HardResetMember, Preset, RuleConfig};
 use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
 
@@ -218,11 +218,10 @@ fn signed() -> impl Strategy<Value = Signed> {
 fn main_stays() -> RuleConfig {
     RuleConfig {
         name: "main-stays".to_owned(),
-        repositories: vec!["*".to_owned()],
-        branches: vec!["main".to_owned()],
-        preset: Preset::Protect,
+        branches: Some(vec!["main".to_owned()]),
+        preset: Some(Preset::Protect),
         hard_reset: HardResetMember::Forced,
-        mode: RuleMode::Enforce,
+        ..RuleConfig::default()
     }
 }
 
@@ -435,10 +434,13 @@ async fn a_limit_says_slow_down_and_nothing_to_head() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_cannot_be_read_of_a_listing_goes_up_all_the_same_and_what_is_too_long_is_refused_in_xml() {
+async fn what_cannot_be_read_of_a_listing_goes_up_where_nothing_is_protected_and_what_is_too_long_is_refused_in_xml() {
     let lakefs = RawLakefs::listen().await;
     let gateway = TestGateway::before(lakefs.address(), |config| {
         config.server.inspected_body = "1KiB".parse().unwrap();
+    })
+    .await;
+    let guarded = TestGateway::before(lakefs.address(), |config| {
         config.guard.rules = vec![main_stays()];
     })
     .await;
@@ -450,6 +452,12 @@ async fn what_cannot_be_read_of_a_listing_goes_up_all_the_same_and_what_is_too_l
     for body in ["<Delete><Object>", "", "\u{fc}\0"] {
         assert_eq!(gateway.connect().await.ask(delete(body)).await.status(), 200, "{body}");
         assert_eq!(served.last().text(), body);
+        let refused = guarded.connect().await.ask(delete(body)).await;
+        assert_eq!(
+            refused.status(),
+            403,
+            "it could name objects of a protected branch: {body}"
+        );
     }
     let long = gateway.connect().await.ask(delete(&LISTING.repeat(20))).await;
     assert_eq!(

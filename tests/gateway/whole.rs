@@ -95,11 +95,11 @@ impl World {
 fn protect(mode: RuleMode) -> RuleConfig {
     RuleConfig {
         name: "main-stays".to_owned(),
-        repositories: vec!["*".to_owned()],
-        branches: vec!["main".to_owned()],
-        preset: Preset::Protect,
+        branches: Some(vec!["main".to_owned()]),
+        preset: Some(Preset::Protect),
         hard_reset: HardResetMember::Forced,
         mode,
+        ..RuleConfig::default()
     }
 }
 

@@ -9,24 +9,40 @@ use proptest::prelude::*;
 use tower::{ServiceBuilder, ServiceExt};
 
 use super::*;
-use crate::config::{HardResetMember, Preset, RuleConfig, RuleMode};
-use crate::exchange::{Body, Client, step};
-use crate::lakefs::{self, Classified, Force, Operation, Protocol, Role, Target};
+use crate::config::{Effect, GuardDefault, HardResetMember, Preset, RuleConfig, RuleMode, WhoConfig};
+use crate::exchange::{Body, Client, Principal, step};
+use crate::lakefs::{self, Class, Classified, Danger, Force, ForceIn, Operation, Protocol, Role, Target};
+
+mod wire;
 
 fn rule(name: &str, repositories: &[&str], branches: &[&str]) -> RuleConfig {
     let owned = |texts: &[&str]| texts.iter().map(|&text| text.to_owned()).collect();
     RuleConfig {
         name: name.to_owned(),
         repositories: owned(repositories),
-        branches: owned(branches),
-        preset: Preset::Protect,
+        branches: Some(owned(branches)),
+        preset: Some(Preset::Protect),
         hard_reset: HardResetMember::Forced,
-        mode: RuleMode::Enforce,
+        ..RuleConfig::default()
     }
 }
 
 fn rules(rules: Vec<RuleConfig>) -> GuardConfig {
-    GuardConfig { rules }
+    GuardConfig {
+        rules,
+        ..GuardConfig::default()
+    }
+}
+
+/// A request of nobody in particular.
+fn asked<'a>(classified: &'a Classified, method: &'a Method) -> Asked<'a> {
+    Asked {
+        classified,
+        method,
+        principal: None,
+        address: [127, 0, 0, 1].into(),
+        now: jiff::Timestamp::UNIX_EPOCH,
+    }
 }
 
 fn target(role: Role, repository: &str, reference: Option<&str>) -> Target {
@@ -58,8 +74,8 @@ fn hard_reset(repository: &str, branch: &str, force: Force) -> Classified {
 /// The name of the rule that refuses.
 fn denied_by(classified: &Classified, method: &Method, config: &GuardConfig) -> Option<String> {
     let rules = Rules::new(config);
-    let decision = decide(Asked { classified, method }, &rules);
-    decision.denied.map(|refusal| refusal.rule.name().to_owned())
+    let decision = decide(asked(classified, method), &rules);
+    decision.denied.map(|refusal| refusal.by_name().to_owned())
 }
 
 #[test]
@@ -165,17 +181,14 @@ fn a_rule_in_shadow_refuses_nothing_and_is_told() {
     let config = rules(vec![shadow, rule("main-stays", &["*"], &["main"])]);
     let compiled = Rules::new(&config);
     let reset = hard_reset("lake", "main", Force::Yes);
-    let asked = Asked {
-        classified: &reset,
-        method: &Method::PUT,
-    };
+    let asked = asked(&reset, &Method::PUT);
     let decision = decide(asked, &compiled);
-    assert_eq!(decision.denied.map(|refusal| refusal.rule.name()), Some("main-stays"));
+    assert_eq!(decision.denied.map(|refusal| refusal.by_name()), Some("main-stays"));
     assert_eq!(
         decision
             .shadow
             .iter()
-            .map(|refusal| refusal.rule.name())
+            .map(|refusal| refusal.by_name())
             .collect::<Vec<_>>(),
         ["tried"]
     );
@@ -191,13 +204,7 @@ fn a_refusal_says_what_why_and_what_next() {
     let config = rules(vec![rule("main-stays", &["*"], &["main"])]);
     let compiled = Rules::new(&config);
     let reset = hard_reset("lake", "main", Force::Yes);
-    let decision = decide(
-        Asked {
-            classified: &reset,
-            method: &Method::PUT,
-        },
-        &compiled,
-    );
+    let decision = decide(asked(&reset, &Method::PUT), &compiled);
     assert_eq!(
         decision.denied.unwrap().to_string(),
         "hard reset with force of protected branch `main` is refused by rule `main-stays`: revert the commits instead, or ask whoever owns the gateway's rules"
@@ -251,18 +258,64 @@ async fn shadow_and_observe_forward_and_count() {
     }
 }
 
+/// Rules of every kind over few names, so that they meet.
 fn any_rule() -> impl Strategy<Value = RuleConfig> {
-    let patterns = || prop::collection::vec("[a-c*?{,}\\[\\]!\\\\-]{0,5}", 0..3);
-    let modes = prop::sample::select(vec![RuleMode::Enforce, RuleMode::Shadow]);
-    let resets = prop::sample::select(vec![HardResetMember::Forced, HardResetMember::Any]);
-    (patterns(), patterns(), modes, resets).prop_map(|(repositories, branches, mode, hard_reset)| RuleConfig {
-        name: "any".to_owned(),
-        repositories,
-        branches,
-        preset: Preset::Protect,
-        hard_reset,
-        mode,
-    })
+    let patterns = |most| prop::collection::vec("[a-c*?{,}\\[\\]!\\\\-]{0,5}", 0..most);
+    let maybe = move || prop::option::of(patterns(3));
+    let names = || prop::collection::vec("[ab*]", 0..2);
+    let what = (
+        prop::sample::select(vec![None, Some(Preset::Protect), Some(Preset::Everything)]),
+        prop::collection::vec(prop::sample::select(Danger::ALL), 0..3),
+        prop::collection::vec(
+            prop::sample::select(vec![Class::Read, Class::Merge, Class::Branch]),
+            0..2,
+        ),
+        prop::sample::select(vec![HardResetMember::Forced, HardResetMember::Any]),
+    );
+    let effects = vec![
+        Effect::Deny,
+        Effect::Deny,
+        Effect::Allow,
+        Effect::Freeze,
+        Effect::RequireApproval,
+        Effect::RequireConfirmation,
+    ];
+    let modes = vec![RuleMode::Enforce, RuleMode::Enforce, RuleMode::Shadow];
+    let except = prop::option::of(names().prop_map(|users| WhoConfig {
+        users,
+        ..WhoConfig::default()
+    }));
+    let who = (names(), names(), except);
+    let how = (prop::sample::select(effects), prop::sample::select(modes));
+    (patterns(3), maybe(), maybe(), maybe(), what, who, how).prop_map(
+        |(
+            repositories,
+            branches,
+            tags,
+            paths,
+            (preset, dangers, classes, hard_reset),
+            (users, groups, except),
+            (effect, mode),
+        )| {
+            RuleConfig {
+                name: "any".to_owned(),
+                users,
+                groups,
+                except,
+                preset,
+                dangers,
+                classes,
+                hard_reset,
+                repositories,
+                branches,
+                tags,
+                paths,
+                effect,
+                mode,
+                ..RuleConfig::default()
+            }
+        },
+    )
 }
 
 fn any_request() -> impl Strategy<Value = (Classified, Method)> {
@@ -271,11 +324,21 @@ fn any_request() -> impl Strategy<Value = (Classified, Method)> {
         Operation::UnknownApi,
         Operation::S3Unknown,
         Operation::Commit,
+        Operation::GetObject,
+        Operation::ListObjects,
+        Operation::DeleteObjects,
+        Operation::DeleteTag,
+        Operation::CopyObject,
+        Operation::ListRepositories,
+        Operation::MergeIntoBranch,
     ];
     let methods = vec![Method::GET, Method::PUT, Method::DELETE];
-    let roles = prop::sample::select(vec![Role::Subject, Role::Source]);
-    let target = (roles, "[a-c-]{0,3}", prop::option::of("[a-c-]{0,3}"))
-        .prop_map(|(role, repository, reference)| target(role, &repository, reference.as_deref()));
+    let roles = prop::sample::select(vec![Role::Subject, Role::Subject, Role::Source]);
+    let name = || prop::option::of("[a-c-]{0,3}");
+    let target = (roles, "[a-c-]{0,3}", name(), name()).prop_map(|(role, repository, reference, path)| Target {
+        path,
+        ..target(role, &repository, reference.as_deref())
+    });
     let forces = vec![Force::No, Force::Yes, Force::InBody];
     (
         prop::sample::select(operations),
@@ -286,38 +349,108 @@ fn any_request() -> impl Strategy<Value = (Classified, Method)> {
         .prop_map(|(operation, method, targets, force)| (classified(operation, force, targets), method))
 }
 
+fn principal(name: &str, groups: &[&str]) -> Principal {
+    Principal {
+        name: name.into(),
+        groups: groups.iter().map(|&group| group.to_owned()).collect(),
+        method: "basic",
+        proof: Proof::Proved,
+        key: None,
+        limit_key: name.into(),
+    }
+}
+
+fn any_principal() -> impl Strategy<Value = Option<Principal>> {
+    let groups = prop::sample::select(vec![vec![], vec!["a"], vec!["a", "b"]]);
+    prop::option::of(("[ab]", groups).prop_map(|(name, groups)| principal(&name, &groups)))
+}
+
 proptest! {
     #[test]
-    fn deciding_never_panics_and_one_more_rule_never_allows_more(
+    fn deciding_never_panics_and_one_more_refusing_rule_never_allows_more(
         config in prop::collection::vec(any_rule(), 0..6),
         (request, method) in any_request(),
+        sender in any_principal(),
         more in any_rule(),
     ) {
-        let without = denied_by(&request, &method, &rules(config.clone()));
-        let mut with = config;
-        with.push(more);
-        let with = denied_by(&request, &method, &rules(with));
-        prop_assert!(without.is_none() || with.is_some());
+        let grants = more.effect == Effect::Allow && more.mode == RuleMode::Enforce;
+        let denied = |config| {
+            let rules = Rules::new(&GuardConfig { default: Some(GuardDefault::Deny), ..rules(config) });
+            decide(Asked { principal: sender.as_ref(), ..asked(&request, &method) }, &rules).denied.is_some()
+        };
+        let without = denied(config.clone());
+        let with = denied([config, vec![more]].concat());
+        let sound = if grants { without || !with } else { !without || with };
+        prop_assert!(sound);
     }
 
+    /// The index finds what looking at each rule finds.
     #[test]
     fn the_decision_is_what_the_rules_say_one_by_one(
         config in prop::collection::vec(any_rule(), 0..6),
         (request, method) in any_request(),
+        sender in any_principal(),
     ) {
-        let compiled = Rules::new(&rules(config));
-        let asked = Asked { classified: &request, method: &method };
+        let compiled = Rules::new(&GuardConfig { default: Some(GuardDefault::Allow), ..rules(config) });
+        let asked = Asked { principal: sender.as_ref(), ..asked(&request, &method) };
         let decision = decide(asked, &compiled);
         let said = opinions(asked, &compiled);
-        let refuses = said.iter().filter(|(_, opinion)| *opinion == Opinion::Refuses);
-        prop_assert_eq!(
-            decision.denied.map(|refusal| std::ptr::from_ref(refusal.rule)),
-            refuses.map(|(rule, _)| std::ptr::from_ref(*rule)).next()
-        );
-        let would = said.iter().filter(|(_, opinion)| *opinion == Opinion::WouldRefuse);
-        prop_assert_eq!(
-            decision.shadow.iter().map(|refusal| std::ptr::from_ref(refusal.rule)).collect::<Vec<_>>(),
-            would.map(|(rule, _)| std::ptr::from_ref(*rule)).collect::<Vec<_>>()
-        );
+        let which = |wanted: Opinion, effect: Option<Effect>| -> Vec<*const Rule> {
+            said.iter()
+                .filter(|(rule, opinion)| *opinion == wanted && effect.is_none_or(|effect| rule.effect() == effect))
+                .map(|(rule, _)| std::ptr::from_ref(*rule))
+                .collect()
+        };
+        let found = |refusals: &[Refusal<'_>]| -> Vec<*const Rule> {
+            refusals.iter().map(|refusal| std::ptr::from_ref(refusal.rule.unwrap())).collect()
+        };
+        let mut refuses = which(Opinion::Refuses, Some(Effect::Deny));
+        refuses.extend(which(Opinion::Refuses, Some(Effect::Freeze)));
+        prop_assert_eq!(found(decision.denied.as_slice()), refuses.into_iter().take(1).collect::<Vec<_>>());
+        let asks = |effect| matches!(effect, Effect::RequireApproval | Effect::RequireConfirmation);
+        let would = |required: bool| -> Vec<*const Rule> {
+            said.iter()
+                .filter(|(rule, opinion)| match opinion {
+                    Opinion::Requires => required,
+                    Opinion::WouldRefuse => rule.effect() != Effect::Allow && asks(rule.effect()) == required,
+                    _ => false,
+                })
+                .map(|(rule, _)| std::ptr::from_ref(*rule))
+                .collect()
+        };
+        prop_assert_eq!(found(&decision.required), would(true));
+        prop_assert_eq!(found(&decision.shadow), would(false));
+    }
+}
+
+#[tokio::test]
+async fn a_freeze_says_until_when() {
+    let until = jiff::Timestamp::now() + jiff::SignedDuration::from_secs(90);
+    let mut frozen = rule("audit-week", &["*"], &["main"]);
+    frozen.effect = Effect::Freeze;
+    frozen.when = Some(serde_json::from_value(serde_json::json!({ "until": until.to_string() })).unwrap());
+    let (response, _, asked) = send(&rules(vec![frozen]), Mode::Enforce).await;
+    assert_eq!((response.status().as_u16(), asked), (503, 0));
+    assert_eq!(response.headers()["x-lakegate-reason"], "frozen");
+    let seconds: u64 = response.headers()["retry-after"].to_str().unwrap().parse().unwrap();
+    assert!((80..=90).contains(&seconds), "{seconds}");
+}
+
+#[tokio::test]
+async fn what_nothing_grants_is_refused_and_in_shadow_only_told() {
+    for (default, status) in [(GuardDefault::Deny, 403), (GuardDefault::Shadow, 200)] {
+        let config = GuardConfig {
+            default: Some(default),
+            ..GuardConfig::default()
+        };
+        let (response, context, _) = send(&config, Mode::Enforce).await;
+        assert_eq!(response.status(), status);
+        if default == GuardDefault::Deny {
+            assert_eq!(response.headers()["x-lakegate-reason"], "not-granted");
+            assert_eq!(response.headers()["x-lakegate-rule"], "guard.default");
+        } else {
+            assert_eq!(response.headers()["x-lakegate-shadow"], "guard.default");
+            assert_eq!(context.facts().shadow_refusals, ["not-granted"]);
+        }
     }
 }
