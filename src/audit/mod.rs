@@ -6,8 +6,10 @@
 
 pub mod entry;
 pub mod files;
+pub mod rollup;
 
 mod admit;
+mod reads;
 mod sink;
 mod ticket;
 mod verdict;
@@ -18,21 +20,24 @@ mod tests;
 
 use std::io;
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::watch;
+use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
 use crate::config::{AuditConfig, OnFull};
 use crate::observe::{Finished, Metrics, Witness};
-use crate::store::Timestamp;
+use crate::store::{Store, Timestamp};
 
 pub use admit::Admit;
 pub use entry::{Entry, Kind, Outcome};
 
 use entry::Act;
 use files::Files;
+use reads::Reads;
 use sink::{Record, Sink};
 use ticket::Ticket;
 
@@ -54,16 +59,24 @@ pub struct AuditError {
 #[derive(Debug)]
 pub struct Audit {
     sink: Option<Arc<Sink>>,
+    reads: Arc<Reads>,
+    /// Whether reads are counted.
+    counting: AtomicBool,
+    store: Store,
     config: watch::Sender<AuditConfig>,
+    /// The writers of lines and sums: they end with the gateway.
+    tasks: Mutex<Vec<JoinHandle<()>>>,
 }
 
 impl Audit {
-    /// Opens the file, if there is to be one, and starts its writer on the runtime that this is called on. Blocks: for start-up only.
+    /// Opens the file, if there is to be one, and starts the writers of lines and sums on the runtime that this is called on. Blocks: for
+    /// start-up only.
     ///
     /// # Errors
     /// When the file cannot be written, or another process writes it.
-    pub fn start(config: &AuditConfig, metrics: Arc<Metrics>) -> Result<Arc<Self>, AuditError> {
+    pub fn start(config: &AuditConfig, store: Store, metrics: Arc<Metrics>) -> Result<Arc<Self>, AuditError> {
         let (sender, receiver) = watch::channel(config.clone());
+        let mut tasks = Vec::new();
         let sink = match &config.file {
             None => None,
             Some(path) => {
@@ -74,15 +87,30 @@ impl Audit {
                 };
                 files.open(Timestamp::now()).map_err(failed)?;
                 let (sink, messages) = Sink::new(metrics);
-                tokio::spawn(write::run(messages, files, sink.shared(), receiver));
+                tasks.push(tokio::spawn(write::run(
+                    messages,
+                    files,
+                    sink.shared(),
+                    receiver.clone(),
+                )));
                 Some(Arc::new(sink))
             }
         };
-        Ok(Arc::new(Self { sink, config: sender }))
+        let reads = Arc::new(Reads::new());
+        tasks.push(tokio::spawn(rollup::run(Arc::clone(&reads), store.clone(), receiver)));
+        Ok(Arc::new(Self {
+            sink,
+            reads,
+            counting: AtomicBool::new(config.reads.per_hour > 0),
+            store,
+            config: sender,
+            tasks: Mutex::new(tasks),
+        }))
     }
 
     /// Puts a new configuration in force. Another file needs a restart.
     pub fn reconfigure(&self, config: &AuditConfig) {
+        self.counting.store(config.reads.per_hour > 0, Ordering::Relaxed);
         self.config.send_replace(config.clone());
     }
 
@@ -99,12 +127,25 @@ impl Audit {
         }
     }
 
-    /// Resolves once all lines so far are on disk: for the end of a drain.
+    /// Resolves once all lines and sums so far are written.
     pub async fn flush(&self) {
+        let reads = self.config.borrow().reads.clone();
+        rollup::flush(&self.reads, &self.store, &reads, reads::Sums::new()).await;
         if let Some(sink) = &self.sink
             && timeout(LAST_LINES, sink.flush()).await.is_err()
         {
             tracing::error!(target: "lakegate::audit", "the last lines of the audit log could not be written and are lost");
+        }
+    }
+
+    /// Flushes, and ends the writers: for the end of a drain.
+    pub async fn stop(&self) {
+        self.flush().await;
+        let tasks = std::mem::take(&mut *self.tasks.lock().unwrap_or_else(PoisonError::into_inner));
+        for task in tasks {
+            task.abort();
+            // That it was aborted is no news.
+            let _ = task.await;
         }
     }
 
@@ -115,6 +156,9 @@ impl Audit {
 
 impl Witness for Audit {
     fn ended(&self, request: &Finished<'_>) {
+        if self.counting.load(Ordering::Relaxed) {
+            self.reads.count(request);
+        }
         let Some(sink) = &self.sink else { return };
         let kept = request.context.facts().kept.take();
         if let Some(ticket) = kept.and_then(|kept| kept.downcast::<Ticket>().ok()) {

@@ -37,8 +37,8 @@ impl World {
         adapt(&mut config);
         let metrics = Arc::new(Metrics::new());
         Self {
-            audit: Audit::start(&config, Arc::clone(&metrics)).unwrap(),
-            file: config.file.unwrap(),
+            audit: Audit::start(&config, Store::memory().unwrap(), Arc::clone(&metrics)).unwrap(),
+            file: config.file.unwrap_or(file),
             _folder: folder,
             metrics,
             mode: Mode::Enforce,
@@ -310,4 +310,175 @@ async fn what_an_operator_does_has_a_line() {
     let lines = world.lines().await;
     assert_eq!((lines[0].kind, &*lines[0].operation), (Kind::Admin, "reload"));
     assert_eq!(lines[0].principal.as_deref(), Some("gateway"));
+}
+
+/// A read of `reference` by `user`, as the request's end tells it.
+fn read(world: &World, user: &str, target: &str, status: u16) {
+    let context = Context::of(&Request::new(Body::empty()));
+    let (head, ()) = http::Request::get(target).body(()).unwrap().into_parts();
+    context.set_classified(crate::lakefs::classify(&head, &[]).unwrap());
+    context.set_principal(crate::exchange::Principal {
+        name: user.into(),
+        groups: Arc::default(),
+        method: "basic",
+        proof: crate::exchange::Proof::Proved,
+        key: Some(format!("key-of-{user}").into()),
+        limit_key: user.into(),
+    });
+    context.facts().upstream_status = Some(status);
+    world.audit.ended(&Finished {
+        context: &context,
+        method: &Method::GET,
+        status,
+        received_bytes: 0,
+        sent_bytes: 10,
+    });
+}
+
+impl World {
+    async fn totals(&self, wanted: rollup::Wanted) -> Vec<(String, String, String, bool, u64, u64)> {
+        self.audit.flush().await;
+        let (totals, _) = rollup::totals(&self.audit.store, wanted, 1000).await.unwrap();
+        let mut totals: Vec<_> = totals
+            .into_iter()
+            .map(|total| {
+                let sum = total.sum;
+                (
+                    sum.principal,
+                    sum.reference,
+                    sum.operation,
+                    sum.granted,
+                    sum.count,
+                    sum.bytes,
+                )
+            })
+            .collect();
+        totals.sort();
+        totals
+    }
+}
+
+const REFS: &str = "/api/v1/repositories/lake/refs";
+
+#[tokio::test]
+async fn reads_are_summed_up_and_what_passes_by_is_marked() {
+    let world = World::new(|config| config.file = None);
+    for _ in 0..3 {
+        read(&world, "ann", &format!("{REFS}/main/objects?path=a"), 200);
+        world.audit.flush().await;
+    }
+    read(&world, "ann", &format!("{REFS}/main/objects?path=b"), 302);
+    read(&world, "ann", &format!("{REFS}/main/objects?path=b"), 404);
+    read(&world, "bob", &format!("{REFS}/v1/objects/stat?path=b"), 200);
+    read(&world, "bob", &format!("{REFS}/v1/objects/stat?path=b&presign=t"), 200);
+    read(&world, "bob", &format!("{REFS}/v1/objects/ls?%70resign=true"), 200);
+    read(
+        &world,
+        "bob",
+        "/api/v1/repositories/lake/branches/dev/staging/backing?path=x",
+        200,
+    );
+    read(&world, "bob", "/api/v1/user", 200);
+    let row = |who: &str, what: &str, how: &str, granted, count| {
+        (
+            who.to_owned(),
+            what.to_owned(),
+            how.to_owned(),
+            granted,
+            count,
+            count * 10,
+        )
+    };
+    assert_eq!(
+        world.totals(rollup::Wanted::default()).await,
+        [
+            row("ann", "main", "getObject", false, 3),
+            row("ann", "main", "getObject", true, 1),
+            row("bob", "dev", "getPhysicalAddress", true, 1),
+            row("bob", "v1", "listObjects", true, 1),
+            row("bob", "v1", "statObject", false, 1),
+            row("bob", "v1", "statObject", true, 1),
+        ]
+    );
+    let wanted = |adapt: fn(&mut rollup::Wanted)| {
+        let mut wanted = rollup::Wanted::default();
+        adapt(&mut wanted);
+        wanted
+    };
+    let now = Timestamp::now();
+    for (wanted, count) in [
+        (wanted(|wanted| wanted.principal = Some("ann".into())), 2),
+        (wanted(|wanted| wanted.key = Some("key-of-bob".into())), 4),
+        (wanted(|wanted| wanted.reference = Some("v1".into())), 3),
+        (wanted(|wanted| wanted.repository = Some("lak".into())), 0),
+        (
+            rollup::Wanted {
+                since: Some(now),
+                ..Default::default()
+            },
+            6,
+        ),
+        (
+            rollup::Wanted {
+                since: Some(Timestamp(now.0 + 4_000_000)),
+                ..Default::default()
+            },
+            0,
+        ),
+        (
+            rollup::Wanted {
+                until: Some(now.before(Duration::from_secs(3700))),
+                ..Default::default()
+            },
+            0,
+        ),
+    ] {
+        assert_eq!(world.totals(wanted.clone()).await.len(), count, "{wanted:?}");
+    }
+}
+
+#[tokio::test]
+async fn however_many_names_are_read_the_sums_are_bounded_and_nothing_is_missing() {
+    let world = World::new(|config| {
+        config.file = None;
+        config.reads.per_hour = 5;
+    });
+    for number in 0..30 {
+        read(&world, "ann", &format!("{REFS}/branch-{number}/objects?path=a"), 200);
+        if number % 7 == 0 {
+            world.audit.flush().await;
+        }
+    }
+    let totals = world.totals(rollup::Wanted::default()).await;
+    assert_eq!(totals.len(), 6, "{totals:?}");
+    assert_eq!(totals.iter().map(|total| total.4).sum::<u64>(), 30);
+    let other = totals.iter().find(|total| total.0 == "(other)").unwrap();
+    assert_eq!((&*other.1, other.4), ("(other)", 25));
+}
+
+#[tokio::test]
+async fn sums_that_the_disk_did_not_take_are_kept_for_the_next_time() {
+    let (store, full) = Store::with_a_disk();
+    let reads = Reads::new();
+    let world = World {
+        audit: Arc::new(Audit {
+            store: store.clone(),
+            ..Arc::into_inner(World::new(|config| config.file = None).audit).unwrap()
+        }),
+        ..World::new(|_| {})
+    };
+    read(&world, "ann", &format!("{REFS}/main/objects?path=a"), 200);
+    let config = crate::config::ReadsConfig::default();
+    full.store(true, Ordering::Relaxed);
+    let left = rollup::flush(&world.audit.reads, &store, &config, reads.take()).await;
+    assert_eq!(left.len(), 1);
+    full.store(false, Ordering::Relaxed);
+    read(&world, "ann", &format!("{REFS}/main/objects?path=a"), 200);
+    assert!(
+        rollup::flush(&world.audit.reads, &store, &config, left)
+            .await
+            .is_empty()
+    );
+    let totals = world.totals(rollup::Wanted::default()).await;
+    assert_eq!(totals.iter().map(|total| total.4).collect::<Vec<_>>(), [2]);
 }

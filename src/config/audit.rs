@@ -90,6 +90,8 @@ pub struct ReadsConfig {
     pub retention: Period,
     /// The most sums of one hour; what does not fit is counted under `(other)`. 0 keeps none.
     pub per_hour: usize,
+    /// The most sums in all; the oldest go first.
+    pub max_records: usize,
 }
 
 impl Default for ReadsConfig {
@@ -97,6 +99,7 @@ impl Default for ReadsConfig {
         Self {
             retention: Period(Duration::from_secs(400 * 86_400)),
             per_hour: 10_000,
+            max_records: 1_000_000,
         }
     }
 }

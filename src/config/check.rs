@@ -252,6 +252,13 @@ impl Findings {
                 1_000_000,
             ),
             ("uploads.max_records", config.uploads.max_records, 1, 100_000_000),
+            ("audit.reads.per_hour", config.audit.reads.per_hour, 0, 1_000_000),
+            (
+                "audit.reads.max_records",
+                config.audit.reads.max_records,
+                1,
+                100_000_000,
+            ),
             ("record.undo.max_records", config.record.undo.max_records, 1, 1_000_000),
             (
                 "record.approvals.max_pending",

@@ -67,7 +67,7 @@ impl Gateway {
         let admin_address = admin.address().map_err(StartError::Listen)?;
         let metrics = Arc::new(Metrics::new());
         let store = Store::open(&config.store)?;
-        let audit = Audit::start(&config.audit, Arc::clone(&metrics))?;
+        let audit = Audit::start(&config.audit, store.clone(), Arc::clone(&metrics))?;
         let dialer = Arc::new(Dialer::new(&config.upstream)?);
         let client = Client::new(Arc::clone(&dialer), &config.upstream.url, Handle::current());
         let ledger = Ledger::new(&config.uploads, store.clone(), Arc::clone(&metrics));
@@ -175,7 +175,7 @@ impl Gateway {
             // It ends with its handles on the store; that it was aborted is no news.
             let _ = task.await;
         }
-        self.state.audit.flush().await;
+        self.state.audit.stop().await;
         if let Err(error) = self.state.store.flush().await {
             tracing::error!(
                 error = &error as &dyn std::error::Error,

@@ -12,6 +12,7 @@ mod error;
 #[cfg(test)]
 mod fake;
 mod file;
+mod sum;
 mod table;
 mod tables;
 mod timestamp;
@@ -32,6 +33,7 @@ use crate::config::StoreConfig;
 
 pub use approval::{Approval, ApprovalState};
 pub use error::StoreError;
+pub use sum::Sum;
 pub use table::{Record, Records, Snapshot};
 pub use tables::{Counts, Filter, Stats};
 pub use timestamp::Timestamp;

@@ -16,10 +16,10 @@ use serde::de::DeserializeOwned;
 use tokio::sync::oneshot;
 use uuid::Uuid;
 
-use super::{Approval, Store, StoreError, Undo, tables, writer};
+use super::{Approval, Store, StoreError, Sum, Undo, tables, writer};
 
 /// The tables of all kinds of records; a new file gets all of them, an old one those that it lacks.
-const TABLES: &[&str] = &[Undo::TABLE, Approval::TABLE];
+const TABLES: &[&str] = &[Undo::TABLE, Approval::TABLE, Sum::TABLE];
 
 /// One kind of record, with a table of its own. Texts in it are bounded by whoever makes it.
 pub trait Record: Serialize + DeserializeOwned + Send + 'static {
@@ -132,6 +132,18 @@ impl<'t, R: Record> Records<'t, R> {
     /// When the store cannot be read.
     pub fn len(&self) -> Result<u64, StoreError> {
         self.table.len().map_err(|error| StoreError::of(self.place, error))
+    }
+
+    /// How many have ids in a range.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub fn count(&self, ids: impl RangeBounds<u128>) -> Result<u64, StoreError> {
+        let range = self
+            .table
+            .range(ids)
+            .map_err(|error| StoreError::of(self.place, error))?;
+        Ok(range.count() as u64)
     }
 
     /// Whether there is none.
