@@ -19,7 +19,7 @@ use crate::guard::Guard;
 use crate::lakefs_client::Dialer;
 use crate::limit::{self, Limit};
 use crate::observe::{Metrics, Observe};
-use crate::record::Record;
+use crate::record::{self, Record};
 use crate::store::Store;
 use crate::uploads::{Ledger, Uploads};
 use crate::upstream::{Pools, Upstream};
@@ -41,6 +41,8 @@ pub struct State {
     pub limit: Arc<limit::State>,
     /// What survives a restart.
     pub store: Store,
+    /// The heads that were lost, the approvals.
+    pub record: Arc<record::State>,
     /// How lakeFS is reached.
     pub dialer: Arc<Dialer>,
     /// Connections to lakeFS, a pool a data thread.
@@ -78,7 +80,12 @@ pub fn build(config: &Config, state: &State) -> Pipeline {
         // After limit: a change goes only if its line in the audit log has a place.
         .layer(step(Admit::new(Arc::clone(&state.audit), config.mode)))
         // After limit: what it writes down must still be true when the request goes.
-        .layer(step(Record::new(state.store.clone(), config.mode)))
+        .layer(step(Record::new(
+            &config.record,
+            config.mode,
+            Arc::clone(&state.record),
+            auth::service(&config.auth, &state.auth),
+        )))
         .service(Upstream::new(
             &config.upstream,
             config.mode,

@@ -1,6 +1,7 @@
 //! The routes of the command socket: what `lakegate` commands ask the running process. HTTP/1 and JSON; a command more is a route more.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use http::{Method, Request, StatusCode};
 use hyper::body::Incoming;
@@ -10,15 +11,20 @@ use tokio::time::Instant;
 use uuid::Uuid;
 
 use super::answer::{self, Answer};
+use super::serve::Peer;
+use crate::record::{Operator, Refusal};
 use crate::store::{Counts, Filter, Store, StoreError, Timestamp, Upload};
+use crate::{limit, record};
 
 /// Records of one answer, unless asked otherwise, and at most.
-const PAGE: usize = 100;
-const PAGE_MAX: usize = 10_000;
+pub(super) const PAGE: usize = 100;
+pub(super) const PAGE_MAX: usize = 10_000;
 
 /// Answers the socket's requests.
 pub(super) struct Commands {
     pub(super) store: Store,
+    pub(super) record: Arc<record::State>,
+    pub(super) limit: Arc<limit::State>,
     pub(super) config: Option<PathBuf>,
     pub(super) started: Timestamp,
     pub(super) clock: Instant,
@@ -60,6 +66,7 @@ impl Commands {
             (&Method::GET, ["uploads"]) => self.uploads(query).await,
             (&Method::GET, ["uploads", "stats"]) => self.stats(query).await,
             (&Method::GET, ["uploads", id]) => self.upload(id).await,
+            (method, ["undo" | "approvals", ..]) => self.undo(method, &segments, query, by(request)).await,
             (_, ["status"] | ["uploads"] | ["uploads", _]) => Ok(answer::not_allowed("GET")),
             _ => Ok(answer::not_found()),
         };
@@ -122,8 +129,13 @@ impl Commands {
     }
 }
 
-/// A question that is not answered, and why.
-struct Refusal(StatusCode, String);
+/// The user of the process that asks.
+fn by(request: &Request<Incoming>) -> Operator {
+    Operator {
+        name: None,
+        uid: request.extensions().get::<Peer>().and_then(|Peer(uid)| *uid),
+    }
+}
 
 /// What a query asks for.
 #[derive(Debug, Default)]
@@ -156,7 +168,7 @@ impl Asked {
     }
 }
 
-fn decoded(text: &str) -> String {
+pub(super) fn decoded(text: &str) -> String {
     percent_decode_str(text).decode_utf8_lossy().into_owned()
 }
 

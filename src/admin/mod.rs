@@ -11,6 +11,7 @@ mod hosts;
 mod pages;
 mod serve;
 mod socket;
+mod undo;
 
 #[cfg(test)]
 mod tests;
@@ -29,10 +30,12 @@ use crate::config::AdminConfig;
 use crate::lakefs_client::Client;
 use crate::observe::Metrics;
 use crate::store::{Store, Timestamp};
+use crate::{limit, record};
 
 pub use answer::Failure;
 pub use commands::{Page, Status};
 pub use socket::SocketError;
+pub use undo::{ApprovalPage, UndoPage};
 
 use commands::Commands;
 use health::Health;
@@ -62,6 +65,10 @@ pub enum AdminError {
 pub struct Parts {
     /// Where records are kept.
     pub store: Store,
+    /// The heads that were lost, and the approvals.
+    pub record: Arc<record::State>,
+    /// Whose turn it is.
+    pub limit: Arc<limit::State>,
     /// What is counted.
     pub metrics: Arc<Metrics>,
     /// The way to lakeFS, for readiness.
@@ -145,6 +152,8 @@ impl Admin {
         });
         let commands = Arc::new(Commands {
             store: parts.store,
+            record: parts.record,
+            limit: parts.limit,
             config: parts.config,
             started: Timestamp::now(),
             clock: Instant::now(),

@@ -34,10 +34,19 @@ pub(super) struct Limits {
     pub(super) whole: Duration,
 }
 
+/// The user of the process that asks; in the extensions of its requests.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Peer(pub(super) Option<u32>);
+
 /// Something that connections come from.
 pub(super) trait Listener {
     /// One connection.
     type Stream: AsyncRead + AsyncWrite + Unpin + Send + 'static;
+
+    /// The user of the other process, where the system tells.
+    fn peer(_stream: &Self::Stream) -> Peer {
+        Peer(None)
+    }
 
     /// The next one.
     fn poll_accept(&self, cx: &mut Context<'_>) -> Poll<io::Result<Self::Stream>>;
@@ -78,10 +87,12 @@ where
             }
         };
         let answer = answer.clone();
+        let peer = L::peer(&stream);
         connections.spawn(async move {
             let service = ServiceBuilder::new()
                 .layer(CatchPanicLayer::custom(panicked))
-                .service_fn(move |request| {
+                .service_fn(move |mut request: Request<Incoming>| {
+                    request.extensions_mut().insert(peer);
                     let answer = answer(request);
                     async move { Ok::<_, Infallible>(answer.await) }
                 });

@@ -9,7 +9,7 @@ use std::task::{Context, Poll};
 
 use tokio::net::{UnixListener, UnixStream};
 
-use super::serve::Listener;
+use super::serve::{Listener, Peer};
 
 /// Why there can be no socket at a path.
 #[derive(Debug, thiserror::Error)]
@@ -102,6 +102,10 @@ fn clear_stale(path: &Path) -> Result<(), SocketError> {
 
 impl Listener for Socket {
     type Stream = UnixStream;
+
+    fn peer(stream: &UnixStream) -> Peer {
+        Peer(stream.peer_cred().ok().map(|peer| peer.uid()))
+    }
 
     fn poll_accept(&self, cx: &mut Context<'_>) -> Poll<io::Result<UnixStream>> {
         loop {

@@ -53,6 +53,8 @@ impl World {
         let drain = Arc::clone(&draining);
         let serving = tokio::spawn(admin.serve(Parts {
             store: store.clone(),
+            record: record::State::new(store.clone(), lakefs.client(), Arc::clone(&metrics)),
+            limit: Arc::new(limit::State::new(Arc::clone(&metrics))),
             metrics: Arc::clone(&metrics),
             client: lakefs.client(),
             draining: Box::new(move || drain.load(Ordering::Relaxed)),

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use anyhow::{Context as _, anyhow, bail};
 use bytes::Bytes;
-use http::{Request, StatusCode, header};
+use http::{Method, Request, StatusCode, header};
 use http_body_util::Empty;
 use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
@@ -45,13 +45,22 @@ impl Running {
 
     /// Asks for `target`, a path with its query.
     pub(crate) fn get<T: DeserializeOwned>(&self, target: &str) -> anyhow::Result<T> {
+        self.ask(Method::GET, target)
+    }
+
+    /// Orders what `target` names, a path with its query.
+    pub(crate) fn post<T: DeserializeOwned>(&self, target: &str) -> anyhow::Result<T> {
+        self.ask(Method::POST, target)
+    }
+
+    fn ask<T: DeserializeOwned>(&self, method: Method, target: &str) -> anyhow::Result<T> {
         let path = self.path()?;
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
             .build()
             .context("starting a runtime")?;
         let (status, body) = runtime
-            .block_on(async { timeout(PATIENCE, exchange(&path, target)).await })
+            .block_on(async { timeout(PATIENCE, exchange(&path, method, target)).await })
             .map_err(|_| anyhow!("the lakegate at {} gave no answer in time", path.display()))??;
         if status != StatusCode::OK {
             match serde_json::from_slice::<Failure>(&body) {
@@ -63,7 +72,7 @@ impl Running {
     }
 }
 
-async fn exchange(path: &Path, target: &str) -> anyhow::Result<(StatusCode, Bytes)> {
+async fn exchange(path: &Path, method: Method, target: &str) -> anyhow::Result<(StatusCode, Bytes)> {
     let stream = UnixStream::connect(path).await.map_err(|error| match error.kind() {
         ErrorKind::NotFound | ErrorKind::ConnectionRefused => anyhow!(
             "no lakegate answers at {}: is it running? name its socket with --socket",
@@ -78,7 +87,9 @@ async fn exchange(path: &Path, target: &str) -> anyhow::Result<(StatusCode, Byte
     let broken = || format!("asking the lakegate at {}", path.display());
     let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await.with_context(broken)?;
     let connection = tokio::spawn(connection);
-    let request = Request::get(target)
+    let request = Request::builder()
+        .method(method)
+        .uri(target)
         .header(header::HOST, "lakegate")
         .body(Empty::<Bytes>::new())
         .context("asking for something that is no path")?;
@@ -101,6 +112,7 @@ mod tests {
     use crate::lakefs_client::fake::FakeLakefs;
     use crate::observe::Metrics;
     use crate::store::{State, Store, Upload};
+    use crate::{limit, record};
 
     fn at(path: &Path) -> Running {
         Running {
@@ -154,9 +166,12 @@ mod tests {
         let upload = Upload::sample("lake", State::Open);
         store.put_upload(upload.clone()).await.unwrap();
         let lakefs = FakeLakefs::start().await;
+        let metrics = Arc::new(Metrics::new());
         let serving = tokio::spawn(Admin::bind(&config).await.unwrap().serve(Parts {
+            record: record::State::new(store.clone(), lakefs.client(), Arc::clone(&metrics)),
+            limit: Arc::new(limit::State::new(Arc::clone(&metrics))),
             store,
-            metrics: Arc::new(Metrics::new()),
+            metrics,
             client: lakefs.client(),
             draining: Box::new(|| false),
             config: None,

@@ -2,6 +2,7 @@
 //!
 //! Exit codes: 0 done, 1 failed, 64 wrong usage or configuration.
 
+mod approve;
 mod ask;
 mod check;
 mod demo;
@@ -9,6 +10,8 @@ mod explain;
 mod sandbox;
 mod schema;
 mod serve;
+mod text;
+mod undo;
 mod uploads;
 
 use std::io::Write as _;
@@ -29,10 +32,12 @@ struct Cli {
 /// One variant a command; the doc comment of its arguments is what `--help` says.
 #[derive(Debug, Subcommand)]
 enum Command {
+    Approve(approve::Approve),
     Check(check::Check),
     Explain(explain::Explain),
     Sandbox(sandbox::Command),
     Schema(schema::Schema),
+    Undo(undo::UndoCommand),
     Uploads(uploads::Uploads),
     Serve(serve::Command),
 }
@@ -40,10 +45,12 @@ enum Command {
 impl Command {
     fn run(self) -> anyhow::Result<ExitCode> {
         match self {
+            Self::Approve(command) => command.run(),
             Self::Check(command) => command.run(),
             Self::Sandbox(command) => command.run(),
             Self::Explain(command) => command.run(),
             Self::Schema(command) => command.run(),
+            Self::Undo(command) => command.run(),
             Self::Uploads(command) => command.run(),
             Self::Serve(command) => command.run(),
         }
@@ -60,6 +67,8 @@ Examples:
                                             what a request is, which rules and limits apply to it, and why
   lakegate schema > lakegate.schema.json    the JSON Schema of the configuration, for your editor
   lakegate uploads list --state open        the multipart uploads that the running gateway has seen
+  lakegate undo list                        the branches and tags that were deleted or moved; `undo apply` brings one back
+  lakegate approve list                     the requests that wait for a second person
 
 `lakegate COMMAND --help` tells more of each.";
 

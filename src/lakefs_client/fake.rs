@@ -1,6 +1,7 @@
 //! For tests: a server that answers the gateway's own calls as lakeFS does, counts them, and can be held, broken, stopped and given
 //! another secret. Its JWTs are made and read by `jsonwebtoken` alone, so that it judges the gateway's as a stranger would.
 
+use std::collections::BTreeMap;
 use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -33,6 +34,9 @@ pub(crate) const KEY: &str = "AKIAFAKE0000000000000";
 /// Its secret.
 pub(crate) const SECRET: &str = "fake/secret+of=admin:with:colons";
 
+/// Where branches and tags are.
+const REPOSITORIES: &str = "/api/v1/repositories/";
+
 /// The server.
 pub(crate) struct FakeLakefs {
     address: SocketAddr,
@@ -45,6 +49,8 @@ struct State {
     lifetime: Mutex<u64>,
     failure: Mutex<Option<StatusCode>>,
     seen: Mutex<Vec<(Method, String, HeaderMap)>>,
+    /// Paths of branches and tags below `/api/v1/repositories/`, and their commits.
+    refs: Mutex<BTreeMap<String, String>>,
     connections: AtomicUsize,
     arrived: watch::Sender<usize>,
     answered: watch::Sender<usize>,
@@ -64,6 +70,7 @@ impl FakeLakefs {
             lifetime: Mutex::new(604_800),
             failure: Mutex::default(),
             seen: Mutex::default(),
+            refs: Mutex::default(),
             connections: AtomicUsize::new(0),
             arrived: watch::Sender::new(0),
             answered: watch::Sender::new(0),
@@ -145,6 +152,25 @@ impl FakeLakefs {
         seen.iter().filter(|(_, called, _)| called == path).count()
     }
 
+    /// Sets (`None`: removes) a branch or tag: `r/branches/main`, `r/tags/v1`.
+    pub(crate) fn set_ref(&self, path: &str, commit: Option<&str>) {
+        let mut refs = self.state.refs.lock().unwrap();
+        match commit {
+            Some(commit) => refs.insert(path.into(), commit.into()),
+            None => refs.remove(path),
+        };
+    }
+
+    /// Where a branch or tag is.
+    pub(crate) fn get_ref(&self, path: &str) -> Option<String> {
+        self.state.refs.lock().unwrap().get(path).cloned()
+    }
+
+    /// All branches and tags.
+    pub(crate) fn refs(&self) -> Vec<String> {
+        self.state.refs.lock().unwrap().keys().cloned().collect()
+    }
+
     /// As after a restart with another `auth.encrypt.secret_key`: no token given so far is good.
     pub(crate) fn set_secret(&self, secret: &str) {
         *self.state.secret.lock().unwrap() = secret.into();
@@ -223,10 +249,54 @@ impl State {
                 *answer.status_mut() = StatusCode::NO_CONTENT;
                 answer
             }
+            (None, path) if path.starts_with(REPOSITORIES) => match self.whose(&head.headers) {
+                Ok(Some(_)) => self.repositories(&head, &body),
+                _ => unauthenticated(),
+            },
             (None, _) => json_answer(StatusCode::NOT_FOUND, &json!({"message": "invalid API endpoint"})),
         };
         self.answered.send_modify(|count| *count += 1);
         answer
+    }
+
+    /// Branches and tags, as far as undo needs them.
+    fn repositories(&self, head: &http::request::Parts, body: &[u8]) -> Response<Full<Bytes>> {
+        let path = head.uri.path().trim_start_matches(REPOSITORIES);
+        let mut refs = self.refs.lock().unwrap();
+        let not_found = || json_answer(StatusCode::NOT_FOUND, &json!({"message": "not found"}));
+        let said: Value = serde_json::from_slice(body).unwrap_or_default();
+        let one = |path: &str, commit: &str| json!({"id": path.rsplit('/').next(), "commit_id": commit});
+        match (&head.method, path.rsplit('/').next().unwrap()) {
+            (&Method::GET, "branches") => {
+                let below = refs.iter().filter(|(found, _)| found.starts_with(path));
+                let results: Vec<Value> = below.map(|(path, commit)| one(path, commit)).collect();
+                json_answer(StatusCode::OK, &json!({"results": results}))
+            }
+            (&Method::GET, "diff") => json_answer(StatusCode::OK, &json!({"results": [{"path": "staged"}]})),
+            (&Method::GET, _) => match refs.get(path) {
+                Some(commit) => json_answer(StatusCode::OK, &one(path, commit)),
+                None => not_found(),
+            },
+            (&Method::POST, "branches" | "tags") => {
+                let (name, source) = (said["name"].as_str().or(said["id"].as_str()), &said["source"]);
+                let commit = source.as_str().or(said["ref"].as_str()).unwrap();
+                let path = format!("{path}/{}", name.unwrap());
+                match refs.insert(path, commit.into()) {
+                    None => json_answer(StatusCode::CREATED, &json!({})),
+                    Some(_) => json_answer(StatusCode::CONFLICT, &json!({"message": "already exists"})),
+                }
+            }
+            (&Method::DELETE, _) => match refs.remove(path) {
+                Some(_) => json_answer(StatusCode::NO_CONTENT, &json!({})),
+                None => not_found(),
+            },
+            (&Method::PUT, "hard_reset") => {
+                let commit = head.uri.query().unwrap().trim_start_matches("ref=");
+                refs.insert(path.trim_end_matches("/hard_reset").into(), commit.into());
+                json_answer(StatusCode::NO_CONTENT, &json!({}))
+            }
+            _ => not_found(),
+        }
     }
 
     fn login(&self, body: &[u8]) -> Response<Full<Bytes>> {

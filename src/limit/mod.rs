@@ -97,6 +97,11 @@ impl State {
         let _ = self.mutations.subscribe().wait_for(|count| *count == 0).await;
     }
 
+    /// Waits for the turn on a branch, for work of the gateway's own; ended when what it answers is dropped.
+    pub async fn turn(&self, repository: &str, branch: &str) -> impl Send + use<> {
+        self.turns.at(repository, branch).turn().await
+    }
+
     /// On how many branches somebody has a turn.
     pub fn branches(&self) -> usize {
         self.turns.branches()

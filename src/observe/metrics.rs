@@ -123,6 +123,12 @@ metrics! {
     audit_lost: Counter = "audit_lost", Counter::default();
     /// Whether the audit log cannot be written now: 1 if so.
     audit_failing: Gauge = "audit_failing", Gauge::default();
+    /// Destructive calls whose heads were written down, by how they ended.
+    undo_records: Family<OutcomeLabels, Counter> = "undo_records", Family::default();
+    /// Commits about to be lost that could not be pinned by a tag.
+    undo_pin_failures: Counter = "undo_pin_failures", Counter::default();
+    /// Approvals asked for, given, denied and used.
+    approvals: Family<OutcomeLabels, Counter> = "approvals", Family::default();
     /// Reloads of the configuration.
     reloads: Family<OutcomeLabels, Counter> = "config_reloads", Family::default();
 }

@@ -1,39 +1,196 @@
 //! What must be on disk before a request goes to lakeFS. Stands below limit, so that nothing is written for what is refused, and what
 //! is written is true when the request goes.
 //!
-//! Today that is the intent of a multipart upload ([`UploadIntent`]): a crash between lakeFS's create and its answer then leaves a
-//! trace. It is also the place that hands the answer to whoever asked for it ([`Afterwards`]): below limit, mutations outlive their
-//! clients.
+//! That is the intent of a multipart upload ([`UploadIntent`]: a crash between lakeFS's create and its answer then leaves a trace), and the
+//! head that a destructive call is about to lose (`destroy`), by which it can be brought back (`apply`). What rules ask of a request is met
+//! here too (`require`): below the turn, what it is compared with stays true.
+//!
+//! It is also the place that hands the answer to whoever asked for it ([`Afterwards`]): below limit, mutations outlive their clients.
 
-use crate::config::Mode;
+mod apply;
+mod approvals;
+mod destroy;
+mod require;
+mod state;
+mod subject;
+mod sweep;
+
+#[cfg(test)]
+mod tests;
+
+use std::fmt;
+use std::sync::Arc;
+
+use http::{HeaderValue, Method, StatusCode};
+
+use crate::config::{Mode, RecordConfig, UndoOperation, Unreadable};
 use crate::exchange::step::{Inner, Next, Step};
-use crate::exchange::{Afterwards, Context, Rejection, Request, Response};
-use crate::store::{Store, StoreError, UploadIntent};
+use crate::exchange::{Afterwards, Context, Rejection, Request, Response, headers};
+use crate::lakefs::Protocol;
+use crate::lakefs_client::{Caller, Identity, RefsError};
+use crate::store::{Approval, StoreError, UploadIntent};
+
+pub use apply::{Applied, Apply, Shown};
+pub use state::State;
+
+use destroy::Lost;
+use state::Look;
+use subject::Subject;
+
+/// A command that is not followed, and why.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Refusal(pub StatusCode, pub String);
+
+/// Who gives a command by the socket.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Operator {
+    /// As whom they say they act.
+    pub name: Option<String>,
+    /// The system's user behind the socket.
+    pub uid: Option<u32>,
+}
+
+impl fmt::Display for Operator {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match (&self.name, self.uid) {
+            (Some(name), Some(uid)) => write!(f, "{name} (uid {uid})"),
+            (Some(name), None) => f.write_str(name),
+            (None, Some(uid)) => write!(f, "uid {uid}"),
+            (None, None) => f.write_str("an operator"),
+        }
+    }
+}
+
+/// What of a request is looked at once its head has been read.
+struct Sent {
+    method: Method,
+    /// What the client has confirmed.
+    confirmed: Option<HeaderValue>,
+    /// The approval that a rule wants for it.
+    wanted: Option<Approval>,
+}
 
 /// The record layer.
 #[derive(Debug)]
 pub struct Record {
-    store: Store,
+    state: Arc<State>,
+    operations: Vec<UndoOperation>,
+    unreadable: Unreadable,
+    identity: Option<Arc<dyn Identity>>,
     mode: Mode,
 }
 
 impl Record {
-    /// Records into `store`; in `Mode::Observe` what cannot be recorded goes all the same.
-    pub fn new(store: Store, mode: Mode) -> Self {
-        Self { store, mode }
+    /// The layer of this configuration, over the live state, which gets it too. `identity` is the gateway's own user. In `Mode::Observe`
+    /// what cannot be recorded goes all the same.
+    pub fn new(config: &RecordConfig, mode: Mode, state: Arc<State>, identity: Option<Arc<dyn Identity>>) -> Self {
+        state.reconfigure(config, identity.clone());
+        Self {
+            state,
+            operations: config.undo.operations.clone(),
+            unreadable: config.undo.unreadable,
+            identity,
+            mode,
+        }
     }
 
     async fn record<S: Inner>(&self, mut request: Request, next: Next<S>) -> Response {
-        let Some(UploadIntent(upload)) = request.extensions_mut().remove() else {
-            return next.run(request).await;
-        };
-        if let Err(error) = self.store.put_upload(upload).await {
+        let confirmed = request.headers_mut().remove(headers::CONFIRM);
+        if let Some(UploadIntent(upload)) = request.extensions_mut().remove()
+            && let Err(error) = self.state.store.put_upload(upload).await
+        {
             let (context, rejection) = (Context::of(&request), cannot(&error));
             if rejection.bites(self.mode, &context, "cannot-record") {
                 return rejection.respond(&context, request.method());
             }
         }
-        next.run(request).await
+        let context = Context::of(&request);
+        let Some(subject) = self.subject(&context) else {
+            return next.run(request).await;
+        };
+        let caller = match &self.identity {
+            Some(identity) => Caller::Gateway(Arc::clone(identity)),
+            None => Caller::client(request.headers()),
+        };
+        let sent = Sent {
+            method: request.method().clone(),
+            confirmed,
+            wanted: approvals::wanted(&context, &request),
+        };
+        match self.prepare(&context, &caller, &subject, sent).await {
+            Err(rejection) => rejection.respond(&context, request.method()),
+            Ok(None) => next.run(request).await,
+            Ok(Some(lost)) => {
+                let state = &self.state;
+                state.follow(&context, &caller, &subject, lost, (request, next)).await
+            }
+        }
+    }
+
+    /// What is to be looked at, if anything is to be written down or asked.
+    fn subject(&self, context: &Context) -> Option<Subject> {
+        let classified = context.classified()?;
+        let kind = subject::kind(classified.operation).filter(|kind| self.operations.contains(kind));
+        let wanted = kind.is_some() || !context.requirements().is_empty();
+        wanted.then(|| Subject::of(classified, kind))
+    }
+
+    /// Looks at what is about to be lost, meets what rules ask, and writes it down.
+    async fn prepare(
+        &self,
+        context: &Context,
+        caller: &Caller,
+        subject: &Subject,
+        sent: Sent,
+    ) -> Result<Option<Lost>, Rejection> {
+        let looked = self.state.look(caller, &subject.place, subject.kind).await;
+        let (look, nothing_there) = match looked {
+            Ok(Some(look)) => (look, false),
+            Ok(None) => (Look::default(), true),
+            Err(error) => {
+                let rest = context
+                    .classified()
+                    .is_some_and(|classified| classified.protocol == Protocol::Rest);
+                let of_client = matches!(caller, Caller::Client(_));
+                // lakeFS will say the same of the request itself, in its own words.
+                if matches!(error, RefsError::Unauthenticated) && of_client && rest && context.requirements().is_empty()
+                {
+                    return Ok(None);
+                }
+                self.unreadable(context, &error)?;
+                (Look::default(), false)
+            }
+        };
+        let draft = destroy::draft(context, &sent.method, subject, look);
+        self.meet(context, sent, &subject.place, draft.commit.as_deref())
+            .await?;
+        let Some(kind) = subject.kind.filter(|_| !nothing_there) else {
+            return Ok(None);
+        };
+        let mut lost = Lost::watch(&self.state, draft);
+        if let Err(error) = self.state.begin(caller, kind, &mut lost.undo).await {
+            lost.found();
+            let rejection = cannot(&error);
+            return match rejection.bites(self.mode, context, "cannot-record") {
+                true => Err(rejection),
+                false => Ok(None),
+            };
+        }
+        Ok(Some(lost))
+    }
+
+    /// Whether a call whose head cannot be read is refused. Where a rule asks something it always is: nothing could be compared.
+    fn unreadable(&self, context: &Context, error: &RefsError) -> Result<(), Rejection> {
+        let rejection = Rejection::CannotRecord(format!("the head about to be lost cannot be read: {error}"));
+        let goes = self.unreadable == Unreadable::Forward && context.requirements().is_empty();
+        if goes || !rejection.bites(self.mode, context, "record.undo.unreadable") {
+            tracing::warn!(
+                target: "lakegate::undo", %error, request.id = %context.id(),
+                "the head about to be lost cannot be read, and the call goes on"
+            );
+            return Ok(());
+        }
+        Err(rejection)
     }
 }
 
@@ -56,90 +213,7 @@ fn cannot(error: &StoreError) -> Rejection {
     })
 }
 
-#[cfg(test)]
-mod tests {
-    use std::convert::Infallible;
-    use std::sync::atomic::{AtomicBool, Ordering};
-
-    use http::StatusCode;
-    use tower::{Layer as _, Service as _, service_fn};
-
-    use super::*;
-    use crate::exchange::Body;
-    use crate::exchange::step::step;
-    use crate::store::{Filter, State, Upload};
-
-    fn create() -> Request {
-        let mut request = Request::new(Body::empty());
-        let upload = Upload::sample("r", State::Intent);
-        request.extensions_mut().insert(UploadIntent(upload));
-        request
-    }
-
-    /// Sends a request through, to an upstream that answers with the number of records that it finds on disk.
-    async fn send(store: &Store, request: Request) -> Response {
-        send_in(Mode::Enforce, store, request).await
-    }
-
-    async fn send_in(mode: Mode, store: &Store, request: Request) -> Response {
-        let seen_by_upstream = store.clone();
-        let upstream = service_fn(move |_: Request| {
-            let store = seen_by_upstream.clone();
-            async move {
-                let records = store.uploads(Filter::default(), 9).await.unwrap();
-                Ok::<_, Infallible>(Response::new(records.len().to_string().into()))
-            }
-        });
-        let mut stack = step(Record::new(store.clone(), mode)).layer(upstream);
-        stack.call(request).await.unwrap()
-    }
-
-    async fn text(response: Response) -> String {
-        match response.into_body().read_capped(1000).await.unwrap() {
-            crate::exchange::body::Read::Whole(bytes, _) => String::from_utf8(bytes.to_vec()).unwrap(),
-            crate::exchange::body::Read::TooLarge => panic!("too large"),
-        }
-    }
-
-    #[tokio::test]
-    async fn an_intent_is_on_disk_before_the_request_goes() {
-        let store = Store::memory().unwrap();
-        assert_eq!(text(send(&store, create()).await).await, "1");
-        assert_eq!(text(send(&store, Request::new(Body::empty())).await).await, "1");
-    }
-
-    #[tokio::test]
-    async fn whoever_asked_for_the_answer_gets_it_once() {
-        let store = Store::memory().unwrap();
-        let mut request = Request::new(Body::empty());
-        let afterwards = Afterwards::new(|response| response.map(|_| "changed".to_owned().into()));
-        request.extensions_mut().insert(afterwards.clone());
-        assert_eq!(text(send(&store, request).await).await, "changed");
-        assert_eq!(
-            text(afterwards.run(Response::new("kept".to_owned().into()))).await,
-            "kept"
-        );
-    }
-
-    #[tokio::test]
-    async fn what_cannot_be_recorded_does_not_go() {
-        let (store, full) = Store::with_a_disk();
-        let set = |full: &AtomicBool, to| full.store(to, Ordering::Relaxed);
-        set(&full, true);
-        let response = send(&store, create()).await;
-        assert_eq!(response.status(), StatusCode::SERVICE_UNAVAILABLE);
-        assert_eq!(response.headers()["x-lakegate-reason"], "cannot-record");
-        assert!(response.headers().contains_key("retry-after"));
-        assert!(!text(response).await.contains("space"), "causes are for the log");
-        set(&full, false);
-        assert_eq!(text(send(&store, create()).await).await, "1");
-    }
-
-    #[tokio::test]
-    async fn observing_it_goes_all_the_same() {
-        let (store, full) = Store::with_a_disk();
-        full.store(true, Ordering::Relaxed);
-        let observed = send_in(Mode::Observe, &store, create()).await;
-        assert_eq!(text(observed).await, "0", "and nothing was written");
-    }
+/// The store cannot be read or written. Whoever asks is the operator: tell it.
+fn broken(error: &StoreError) -> Refusal {
+    Refusal(StatusCode::INTERNAL_SERVER_ERROR, error.to_string())
 }

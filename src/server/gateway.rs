@@ -23,7 +23,7 @@ use crate::pipeline::{self, Pipeline, State};
 use crate::store::{Store, StoreError};
 use crate::uploads::Ledger;
 use crate::upstream::Pools;
-use crate::{auth, limit};
+use crate::{auth, limit, record};
 
 /// Why the gateway did not start.
 #[derive(Debug, thiserror::Error)]
@@ -53,8 +53,8 @@ pub struct Gateway {
     pipeline: Arc<ArcSwap<Pipeline>>,
     state: State,
     config: Arc<Config>,
-    /// The ledger's sweeper and the admin doors: they end with the gateway.
-    background: [JoinHandle<()>; 2],
+    /// The ledger's sweeper, that of the records, and the admin doors: they end with the gateway.
+    background: [JoinHandle<()>; 3],
 }
 
 impl Gateway {
@@ -72,6 +72,8 @@ impl Gateway {
         let client = Client::new(Arc::clone(&dialer), &config.upstream.url, Handle::current());
         let ledger = Ledger::new(&config.uploads, store.clone(), Arc::clone(&metrics));
         ledger.recover().await?;
+        let record = record::State::new(store.clone(), client.clone(), Arc::clone(&metrics));
+        record.recover().await?;
         let inspected_kib = config
             .server
             .inspected_bodies
@@ -85,6 +87,7 @@ impl Gateway {
             ledger: Arc::clone(&ledger),
             limit: Arc::new(limit::State::new(Arc::clone(&metrics))),
             store: store.clone(),
+            record: Arc::clone(&record),
             dialer,
             pools: Arc::new(Pools::new(Plane::threads(&config.server))),
             metrics: Arc::clone(&metrics),
@@ -95,12 +98,18 @@ impl Gateway {
         let draining = Box::new(move || drain.is_draining());
         let doors = admin.serve(Parts {
             store,
+            record: Arc::clone(&record),
+            limit: Arc::clone(&state.limit),
             metrics,
             client,
             draining,
             config: file,
         });
-        let background = [tokio::spawn(doors), tokio::spawn(ledger.run())];
+        let background = [
+            tokio::spawn(doors),
+            tokio::spawn(ledger.run()),
+            tokio::spawn(record.run()),
+        ];
         Ok(Self {
             plane,
             admin: admin_address,

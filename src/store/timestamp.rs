@@ -25,6 +25,14 @@ impl Timestamp {
         Duration::from_millis(self.0.saturating_sub(earlier.0))
     }
 
+    /// This long after.
+    pub fn after(self, period: Duration) -> Self {
+        Self(
+            self.0
+                .saturating_add(u64::try_from(period.as_millis()).unwrap_or(u64::MAX)),
+        )
+    }
+
     /// This long before.
     pub fn before(self, period: Duration) -> Self {
         Self(

@@ -3,15 +3,13 @@
 mod render;
 
 use std::fmt::Write as _;
-use std::io::{self, Write as _};
 use std::process::ExitCode;
 
-use anyhow::Context as _;
 use clap::Subcommand;
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
-use serde::Serialize;
 
 use super::ask::Running;
+use super::text::{json_lines, note, print};
 use crate::admin::Page;
 use crate::store::{State, Stats, Timestamp};
 
@@ -135,24 +133,4 @@ impl Uploads {
         }
         Ok(ExitCode::SUCCESS)
     }
-}
-
-fn json_lines(values: &[impl Serialize]) -> anyhow::Result<String> {
-    values.iter().try_fold(String::new(), |lines, value| {
-        let line = serde_json::to_string(value).context("writing JSON")?;
-        Ok(lines + &line + "\n")
-    })
-}
-
-/// To standard output; whoever has closed it (`| head`) has seen enough.
-fn print(text: &str) -> anyhow::Result<()> {
-    match io::stdout().write_all(text.as_bytes()) {
-        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(error).context("writing to standard output"),
-        _ => Ok(()),
-    }
-}
-
-/// To standard error, so that what is piped on stays clean.
-fn note(text: &str) -> anyhow::Result<()> {
-    writeln!(io::stderr(), "{text}").context("writing to standard error")
 }

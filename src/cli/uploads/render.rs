@@ -2,9 +2,7 @@
 //!
 //! Names come from clients: what could move the cursor or hide is written as an escape.
 
-use std::fmt::Write as _;
-use std::time::Duration;
-
+use crate::cli::text::{self, ago, clean, lines};
 use crate::store::{State, Stats, Timestamp, Upload};
 
 const HEAD: [&str; 7] = ["ID", "STATE", "CREATED", "PARTS", "SIZE", "PRINCIPAL", "OBJECT"];
@@ -22,24 +20,7 @@ pub(super) fn table(uploads: &[Upload], now: Timestamp) -> String {
             object(upload),
         ]
     });
-    let rows: Vec<[String; 7]> = std::iter::once(HEAD.map(str::to_owned)).chain(rows).collect();
-    let mut widths = [0; 7];
-    for row in &rows {
-        for (width, cell) in widths.iter_mut().zip(row) {
-            *width = cell.chars().count().max(*width);
-        }
-    }
-    let mut text = String::new();
-    for row in &rows {
-        let mut line = String::new();
-        for (cell, width) in row.iter().zip(widths) {
-            // Writing to a string cannot fail.
-            let _ = write!(line, "{cell:<width$}  ");
-        }
-        text += line.trim_end();
-        text.push('\n');
-    }
-    text
+    text::grid(HEAD, rows)
 }
 
 /// All that is known of one upload, a line a fact.
@@ -87,12 +68,6 @@ pub(super) fn sums(stats: &Stats, now: Timestamp) -> String {
     lines(facts)
 }
 
-fn lines(facts: impl IntoIterator<Item = (&'static str, String)>) -> String {
-    facts.into_iter().fold(String::new(), |text, (name, fact)| {
-        text + &format!("{name:<18} {fact}\n")
-    })
-}
-
 fn some(count: u32) -> Option<String> {
     (count > 0).then(|| count.to_string())
 }
@@ -109,18 +84,6 @@ fn object(upload: &Upload) -> String {
 fn parts(upload: &Upload) -> String {
     let count = |count: Option<u32>| count.map_or_else(|| "-".into(), |count| count.to_string());
     format!("{}/{}", count(upload.parts_done), count(upload.parts_asked))
-}
-
-/// A length of time in its largest unit.
-fn ago(age: Duration) -> String {
-    let seconds = age.as_secs();
-    let (number, unit) = match seconds {
-        0..60 => (seconds, "s"),
-        60..3600 => (seconds / 60, "m"),
-        3600..172_800 => (seconds / 3600, "h"),
-        _ => (seconds / 86_400, "d"),
-    };
-    format!("{number}{unit} ago")
 }
 
 /// A number of bytes with its unit.
@@ -143,23 +106,10 @@ fn size(bytes: u64) -> String {
     }
 }
 
-/// Without control characters, and without marks that turn the direction of text.
-fn clean(text: &str) -> String {
-    let mut clean = String::with_capacity(text.len());
-    for c in text.chars() {
-        match c {
-            '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}' => {
-                clean.extend(c.escape_unicode());
-            }
-            c if c.is_control() => clean.extend(c.escape_default()),
-            c => clean.push(c),
-        }
-    }
-    clean
-}
-
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
 
     #[test]

@@ -84,13 +84,16 @@ impl ServedLakefs {
         self.requests.lock().expect("a lock").clone()
     }
 
-    /// The last whole request it was asked.
+    /// The last request of a client, which is whole; what the gateway asks by itself aside.
     pub(crate) fn last(&self) -> Message {
-        self.requests()
-            .last()
-            .cloned()
-            .expect("a request")
-            .expect("a whole one")
+        let own = |message: &Message| {
+            message
+                .header("user-agent")
+                .is_some_and(|agent| agent.starts_with("lakegate/"))
+        };
+        let requests = self.requests();
+        let last = requests.iter().rfind(|request| !request.as_ref().is_ok_and(own));
+        last.cloned().expect("a request").expect("a whole one")
     }
 
     /// How often it was connected to.
