@@ -11,7 +11,7 @@ use super::refusal::Refusal;
 use super::rule::{Rule, Rules};
 use crate::config::{Effect, GuardDefault};
 use crate::exchange::Principal;
-use crate::lakefs::{Classified, Danger, Dangers, Force, Operation, Place, Protocol, Role, Target};
+use crate::lakefs::{Classified, Danger, Dangers, Force, Operation, Place, Role, Target};
 
 /// What is decided about.
 #[derive(Debug, Clone, Copy)]
@@ -110,25 +110,30 @@ fn causes<'a>(asked: &Asked<'a>, dangers: Dangers, operations: bool, mut each: i
         }
     }
     if operations {
-        for (operation, place) in touched(classified) {
+        for (operation, place) in touched(asked) {
             each(Cause::Operation(operation), place);
         }
     }
 }
 
 /// What a request does where: its operation on what it is about, a read of what it takes from.
-fn touched(classified: &Classified) -> impl Iterator<Item = (Operation, Place<'_>)> {
-    let each = classified.targets.iter().map(|target| {
+fn touched<'a>(asked: &Asked<'a>) -> impl Iterator<Item = (Operation, Place<'a>)> {
+    let classified = asked.classified;
+    // An Iceberg catalog is one operation to the table, whatever is done there.
+    let reads = classified.operation == Operation::Iceberg && matches!(*asked.method, Method::GET | Method::HEAD);
+    let operation = if reads {
+        Operation::GetObject
+    } else {
+        classified.operation
+    };
+    let each = classified.targets.iter().map(move |target| {
         let operation = match target.role {
             Role::Source if classified.operation.spec().mutates => Operation::GetObject,
-            _ => classified.operation,
+            _ => operation,
         };
         (operation, Place::of(classified.operation, target))
     });
-    let nowhere = classified
-        .targets
-        .is_empty()
-        .then(|| (classified.operation, Place::default()));
+    let nowhere = classified.targets.is_empty().then(|| (operation, Place::default()));
     each.chain(nowhere)
 }
 
@@ -148,17 +153,22 @@ impl super::operations::Operations {
 /// The first place of a request where nothing grants it.
 fn ungranted<'a>(asked: &Asked<'a>, rules: &Rules) -> Option<Place<'a>> {
     let classified = asked.classified;
-    if classified.operation.spec().anonymous || classified.protocol == Protocol::Web {
+    if classified.operation.spec().anonymous {
         return None;
     }
-    touched(classified)
+    touched(asked)
         .find(|(operation, place)| {
-            let whole = operation.spec().mutates || reads_beyond_branches(*operation);
             !rules.any_grant(asked, |rule| {
-                rule.is_of(Cause::Operation(*operation), classified.force) && rule.grants(*place, whole)
+                rule.is_of(Cause::Operation(*operation), classified.force)
+                    && rule.grants(*place, must_be_whole(*operation))
             })
         })
         .map(|(_, place)| place)
+}
+
+/// Whether what an operation does not name must be granted as a whole.
+fn must_be_whole(operation: Operation) -> bool {
+    (operation.spec().mutates && !changes_no_branch(operation)) || reads_beyond_branches(operation)
 }
 
 /// Reads that name no branch and yet give what is on all of them.
@@ -167,6 +177,19 @@ fn reads_beyond_branches(operation: Operation) -> bool {
     matches!(
         operation,
         O::GetMetaRange | O::GetRange | O::GetMetadataObject | O::DumpStatus | O::RestoreStatus
+    )
+}
+
+/// Changes that name no branch because they change none.
+fn changes_no_branch(operation: Operation) -> bool {
+    use Operation as O;
+    matches!(
+        operation,
+        O::CreatePullRequest
+            | O::UpdatePullRequest
+            | O::CreatePullRequestComment
+            | O::UpdatePullRequestComment
+            | O::DeletePullRequestComment
     )
 }
 
@@ -234,7 +257,7 @@ fn opinion(asked: &Asked<'_>, rule: &Rule) -> Opinion {
             spoken |= of;
             here |= of
                 && match (rule.effect(), cause) {
-                    (Effect::Allow, Cause::Operation(operation)) => rule.grants(place, operation.spec().mutates),
+                    (Effect::Allow, Cause::Operation(operation)) => rule.grants(place, must_be_whole(operation)),
                     (Effect::Allow, Cause::Danger(_)) => false,
                     _ => rule.stands_over(place),
                 };

@@ -163,6 +163,8 @@ impl Dangers {
             | O::InternalCreateBranchProtectionRule
             | O::InternalDeleteBranchProtectionRule => Danger::ProtectionRules,
             O::DeleteObject | O::DeleteObjects | O::S3DeleteObject | O::S3DeleteObjects => Danger::DeleteObjects,
+            // Drops a table, a view or a namespace.
+            O::Iceberg if *method == Method::DELETE => Danger::DeleteObjects,
             O::DeleteUser => Danger::DeleteUser,
             O::SetBranchLifecyclePolicies
             | O::DeleteBranchLifecyclePolicies

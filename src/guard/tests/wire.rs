@@ -149,6 +149,9 @@ fn protected_is_protected_from_every_way_to_the_same_damage() {
     let s3 = "/lake/main/a?X-Amz-Credential=x";
     assert_eq!(said(PROTECT, None, "DELETE", s3, ""), "stays: delete_objects");
     assert_eq!(said(PROTECT, None, "PUT", s3, ""), "allowed");
+    let table = "/iceberg/api/v1/namespaces/lake%1Fmain/tables/t";
+    assert_eq!(said(PROTECT, None, "DELETE", table, ""), "stays: delete_objects");
+    assert_eq!(said(PROTECT, None, "POST", table, ""), "allowed");
 }
 
 /// Ten people on one lakeFS, in twenty lines.
@@ -216,6 +219,14 @@ fn roles_grant_and_what_nothing_grants_is_refused() {
             r#"{"src_path":"b"}"#,
             "allowed",
         ),
+        (
+            Some(&anna),
+            "POST",
+            "/pulls",
+            r#"{"title":"t","source_branch":"dev-1","destination_branch":"main"}"#,
+            "allowed",
+        ),
+        (Some(&anna), "PUT", "/pulls/1/merge", "", none),
         (Some(&anna), "DELETE", "/branches/dev-1", "", none),
         (Some(&anna), "DELETE", "", "", none),
         (Some(&release), "POST", "/refs/dev-1/merge/main", "{}", "allowed"),
@@ -231,7 +242,7 @@ fn roles_grant_and_what_nothing_grants_is_refused() {
             sender.map(|s| &s.name)
         );
     }
-    let ask = |sender, method, target| said(ROLES, sender, method, target, "");
+    let ask = |sender, method, target: &str| said(ROLES, sender, method, target, "");
     assert!(
         ask(
             Some(&analyst),
@@ -245,6 +256,11 @@ fn roles_grant_and_what_nothing_grants_is_refused() {
     assert!(ask(Some(&anna), "POST", "/api/v1/auth/users").starts_with(none));
     assert_eq!(ask(None, "POST", "/api/v1/auth/login"), "allowed");
     assert_eq!(ask(None, "GET", "/repositories/lake"), "allowed");
+    let [lake, sea] = ["lake", "sea"].map(|name| format!("/iceberg/api/v1/namespaces/{name}%1Fmain/tables/t"));
+    assert_eq!(ask(Some(&analyst), "GET", &lake), "allowed");
+    assert!(ask(Some(&analyst), "GET", &sea).starts_with(none));
+    assert!(ask(Some(&analyst), "POST", &lake).starts_with(none));
+    assert!(ask(None, "GET", "/iceberg/api/v1/config").starts_with(none));
 }
 
 #[test]
