@@ -12,6 +12,8 @@ use uuid::Uuid;
 
 use super::answer::{self, Answer};
 use super::serve::Peer;
+use crate::audit::rollup::{self, Total, Wanted};
+use crate::audit::{Audit, Outcome};
 use crate::record::{Operator, Refusal};
 use crate::store::{Counts, Filter, Store, StoreError, Timestamp, Upload};
 use crate::{limit, record};
@@ -19,12 +21,14 @@ use crate::{limit, record};
 /// Records of one answer, unless asked otherwise, and at most.
 pub(super) const PAGE: usize = 100;
 pub(super) const PAGE_MAX: usize = 10_000;
+const READS_MAX: usize = 100_000;
 
 /// Answers the socket's requests.
 pub(super) struct Commands {
     pub(super) store: Store,
     pub(super) record: Arc<record::State>,
     pub(super) limit: Arc<limit::State>,
+    pub(super) audit: Option<Arc<Audit>>,
     pub(super) config: Option<PathBuf>,
     pub(super) started: Timestamp,
     pub(super) clock: Instant,
@@ -56,8 +60,35 @@ pub struct Page {
     pub more: bool,
 }
 
+/// What `/audit/reads` tells.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct ReadsPage {
+    /// The largest that pass.
+    pub reads: Vec<Total>,
+    /// Whether there are more than were asked for.
+    pub more: bool,
+}
+
 impl Commands {
+    /// Whatever is more than a question is written down.
     pub(super) async fn answer(&self, request: &Request<Incoming>) -> Answer {
+        let answer = self.answered(request).await;
+        if let Some(audit) = self.audit.as_ref().filter(|_| request.method() != Method::GET) {
+            let outcome = match answer.status().as_u16() {
+                ..400 => Outcome::Allowed,
+                400..500 => Outcome::Refused,
+                _ => Outcome::Failed,
+            };
+            audit.act(
+                &format!("{} {}", request.method(), request.uri().path()),
+                &by(request).to_string(),
+                outcome,
+            );
+        }
+        answer
+    }
+
+    async fn answered(&self, request: &Request<Incoming>) -> Answer {
         let path = request.uri().path();
         let segments: Vec<&str> = path.trim_start_matches('/').split('/').collect();
         let query = request.uri().query().unwrap_or_default();
@@ -67,7 +98,8 @@ impl Commands {
             (&Method::GET, ["uploads", "stats"]) => self.stats(query).await,
             (&Method::GET, ["uploads", id]) => self.upload(id).await,
             (method, ["undo" | "approvals", ..]) => self.undo(method, &segments, query, by(request)).await,
-            (_, ["status"] | ["uploads"] | ["uploads", _]) => Ok(answer::not_allowed("GET")),
+            (&Method::GET, ["audit", "reads"]) => self.reads(query).await,
+            (_, ["audit", "reads"] | ["status"] | ["uploads"] | ["uploads", _]) => Ok(answer::not_allowed("GET")),
             _ => Ok(answer::not_found()),
         };
         answered.unwrap_or_else(|Refusal(status, message)| answer::failure(status, message))
@@ -101,6 +133,32 @@ impl Commands {
             .await
             .map_err(broken)?;
         Ok(answer::json(StatusCode::OK, &stats))
+    }
+
+    async fn reads(&self, query: &str) -> Result<Answer, Refusal> {
+        let wrong = |message: String| Refusal(StatusCode::BAD_REQUEST, message);
+        let (mut wanted, mut limit) = (Wanted::default(), PAGE);
+        for pair in query.split('&').filter(|pair| !pair.is_empty()) {
+            let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
+            let value = decoded(value);
+            let number = || {
+                value
+                    .parse::<u64>()
+                    .map_err(|_| wrong(format!("{name} `{value}` is not a number")))
+            };
+            match name {
+                "since" => wanted.since = Some(Timestamp(number()?)),
+                "until" => wanted.until = Some(Timestamp(number()?)),
+                "limit" => limit = usize::try_from(number()?).unwrap_or(usize::MAX).clamp(1, READS_MAX),
+                "principal" => wanted.principal = Some(value),
+                "key" => wanted.key = Some(value),
+                "repository" => wanted.repository = Some(value),
+                "reference" => wanted.reference = Some(value),
+                other => return Err(wrong(format!("`{other}` is not asked here"))),
+            }
+        }
+        let (reads, more) = rollup::totals(&self.store, wanted, limit).await.map_err(broken)?;
+        Ok(answer::json(StatusCode::OK, &ReadsPage { reads, more }))
     }
 
     /// By the record's id or by lakeFS's upload id.

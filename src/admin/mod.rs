@@ -26,6 +26,7 @@ use std::time::Duration;
 use tokio::net::TcpListener;
 use tokio::time::Instant;
 
+use crate::audit::Audit;
 use crate::config::AdminConfig;
 use crate::lakefs_client::Client;
 use crate::observe::Metrics;
@@ -33,7 +34,7 @@ use crate::store::{Store, Timestamp};
 use crate::{limit, record};
 
 pub use answer::Failure;
-pub use commands::{Page, Status};
+pub use commands::{Page, ReadsPage, Status};
 pub use socket::SocketError;
 pub use undo::{ApprovalPage, UndoPage};
 
@@ -69,6 +70,8 @@ pub struct Parts {
     pub record: Arc<record::State>,
     /// Whose turn it is.
     pub limit: Arc<limit::State>,
+    /// Where acts are written down; tests have none.
+    pub audit: Option<Arc<Audit>>,
     /// What is counted.
     pub metrics: Arc<Metrics>,
     /// The way to lakeFS, for readiness.
@@ -154,6 +157,7 @@ impl Admin {
             store: parts.store,
             record: parts.record,
             limit: parts.limit,
+            audit: parts.audit,
             config: parts.config,
             started: Timestamp::now(),
             clock: Instant::now(),

@@ -55,6 +55,7 @@ impl World {
             store: store.clone(),
             record: record::State::new(store.clone(), lakefs.client(), Arc::clone(&metrics)),
             limit: Arc::new(limit::State::new(Arc::clone(&metrics))),
+            audit: None,
             metrics: Arc::clone(&metrics),
             client: lakefs.client(),
             draining: Box::new(move || drain.load(Ordering::Relaxed)),

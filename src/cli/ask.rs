@@ -172,6 +172,7 @@ mod tests {
             limit: Arc::new(limit::State::new(Arc::clone(&metrics))),
             store,
             metrics,
+            audit: None,
             client: lakefs.client(),
             draining: Box::new(|| false),
             config: None,

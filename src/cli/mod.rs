@@ -4,9 +4,12 @@
 
 mod approve;
 mod ask;
+mod audit;
 mod check;
 mod demo;
 mod explain;
+mod past;
+mod report;
 mod sandbox;
 mod schema;
 mod serve;
@@ -33,9 +36,11 @@ struct Cli {
 #[derive(Debug, Subcommand)]
 enum Command {
     Approve(approve::Approve),
+    Audit(audit::Audit),
     Check(check::Check),
     Explain(explain::Explain),
     Sandbox(sandbox::Command),
+    Report(report::Report),
     Schema(schema::Schema),
     Undo(undo::UndoCommand),
     Uploads(uploads::Uploads),
@@ -46,9 +51,11 @@ impl Command {
     fn run(self) -> anyhow::Result<ExitCode> {
         match self {
             Self::Approve(command) => command.run(),
+            Self::Audit(command) => command.run(),
             Self::Check(command) => command.run(),
             Self::Sandbox(command) => command.run(),
             Self::Explain(command) => command.run(),
+            Self::Report(command) => command.run(),
             Self::Schema(command) => command.run(),
             Self::Undo(command) => command.run(),
             Self::Uploads(command) => command.run(),
@@ -65,6 +72,10 @@ Examples:
   lakegate sandbox                          a small lakeFS look-alike, to try the gateway on
   lakegate explain DELETE /api/v1/repositories/lake/branches/main
                                             what a request is, which rules and limits apply to it, and why
+  lakegate audit changes --config lakegate.yaml --repo lake --branch main --since 7d
+                                            who changed main; `lakegate audit reads`: who read how much
+  lakegate report --config lakegate.yaml --since 7d
+                                            what shadow and observe would have refused
   lakegate schema > lakegate.schema.json    the JSON Schema of the configuration, for your editor
   lakegate uploads list --state open        the multipart uploads that the running gateway has seen
   lakegate undo list                        the branches and tags that were deleted or moved; `undo apply` brings one back

@@ -48,6 +48,26 @@ pub(super) fn ago(age: Duration) -> String {
     format!("{number}{unit} ago")
 }
 
+/// A number of bytes with its unit.
+pub(super) fn size(bytes: u64) -> String {
+    const UNITS: [&str; 6] = ["B", "KiB", "MiB", "GiB", "TiB", "PiB"];
+    let mut number = bytes as f64;
+    let mut units = UNITS.iter();
+    let mut unit = units.next();
+    while number >= 1024.0
+        && let Some(larger) = units.next()
+    {
+        number /= 1024.0;
+        unit = Some(larger);
+    }
+    let unit = unit.copied().unwrap_or_default();
+    if unit == "B" {
+        format!("{bytes} B")
+    } else {
+        format!("{number:.1} {unit}")
+    }
+}
+
 /// Without control characters, and without marks that turn the direction of text.
 pub(super) fn clean(text: &str) -> String {
     let mut clean = String::with_capacity(text.len());

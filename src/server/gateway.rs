@@ -100,6 +100,7 @@ impl Gateway {
             store,
             record: Arc::clone(&record),
             limit: Arc::clone(&state.limit),
+            audit: Some(audit),
             metrics,
             client,
             draining,

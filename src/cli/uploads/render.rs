@@ -2,7 +2,7 @@
 //!
 //! Names come from clients: what could move the cursor or hide is written as an escape.
 
-use crate::cli::text::{self, ago, clean, lines};
+use crate::cli::text::{self, ago, clean, lines, size};
 use crate::store::{State, Stats, Timestamp, Upload};
 
 const HEAD: [&str; 7] = ["ID", "STATE", "CREATED", "PARTS", "SIZE", "PRINCIPAL", "OBJECT"];
@@ -84,26 +84,6 @@ fn object(upload: &Upload) -> String {
 fn parts(upload: &Upload) -> String {
     let count = |count: Option<u32>| count.map_or_else(|| "-".into(), |count| count.to_string());
     format!("{}/{}", count(upload.parts_done), count(upload.parts_asked))
-}
-
-/// A number of bytes with its unit.
-fn size(bytes: u64) -> String {
-    const UNITS: [&str; 6] = ["B", "KiB", "MiB", "GiB", "TiB", "PiB"];
-    let mut number = bytes as f64;
-    let mut units = UNITS.iter();
-    let mut unit = units.next();
-    while number >= 1024.0
-        && let Some(larger) = units.next()
-    {
-        number /= 1024.0;
-        unit = Some(larger);
-    }
-    let unit = unit.copied().unwrap_or_default();
-    if unit == "B" {
-        format!("{bytes} B")
-    } else {
-        format!("{number:.1} {unit}")
-    }
 }
 
 #[cfg(test)]
