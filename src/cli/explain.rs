@@ -226,6 +226,7 @@ struct Limited {
     turn: Option<String>,
     slot: &'static str,
     slots: Option<usize>,
+    priority: &'static str,
     max_wait: String,
     outlives_client: bool,
 }
@@ -348,6 +349,7 @@ fn limited(classified: &Classified, complete: bool, config: &Config, principal: 
             Slot::Stream => Some(config.limit.upstream.streams),
             Slot::None => None,
         },
+        priority: plan.priority.as_str(),
         max_wait: config.limit.max_wait.to_string(),
         outlives_client: plan.outlives_client,
     }
@@ -430,7 +432,11 @@ impl fmt::Display for Limited {
             )?,
         }
         match self.slots {
-            Some(slots) => writeln!(f, "  slot      {}, one of {slots}", self.slot)?,
+            Some(slots) => writeln!(
+                f,
+                "  slot      {}, one of {slots}; as {} when they are all taken",
+                self.slot, self.priority
+            )?,
             None => writeln!(f, "  slot      none")?,
         }
         if self.outlives_client {

@@ -1,11 +1,14 @@
 //! Admission: share, turn, slot, in this order; and the same in shadow.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use uuid::Uuid;
 
 use super::Limit;
+use super::door::{Door, Entry};
 use super::gate::Pass;
+use super::line::Comer;
 use super::plan::{self, Plan};
 use super::queue::Patience;
 use super::slot::Slot;
@@ -25,7 +28,7 @@ const COME_AGAIN: Duration = Duration::from_secs(2);
 pub(super) struct Admitted {
     in_flight: Pass,
     turn: Option<Turn>,
-    slot: Option<Pass>,
+    slot: Option<Entry>,
 }
 
 impl Admitted {
@@ -48,13 +51,14 @@ impl Limit {
             retry_after: jittered(wait, id),
             status: self.too_many,
         };
-        let busy = |reason| Rejection::Busy {
+        let busy = |reason, wait| Rejection::Busy {
             reason,
-            retry_after: jittered(COME_AGAIN, id),
+            retry_after: jittered(wait, id),
         };
         let mut patience = Patience::new(&state.queue, context, self.config.max_waiting, self.config.max_wait.0);
 
-        let share = state.shares.of(&plan::key(context), plan.rate, plan.in_flight);
+        let key = plan::key(context);
+        let share = state.shares.of(&key, plan.rate, plan.in_flight);
         let bucket = share.bucket(plan.class, plan.rate);
         bucket.take(plan.rate, &mut patience).await.map_err(over_share)?;
         let mut in_flight = match share.in_flight.try_enter() {
@@ -71,18 +75,32 @@ impl Limit {
                 Ok(turn) => turn,
                 Err(place) => {
                     drop(in_flight);
-                    let turn = patience.wait(place.turn()).await.map_err(|_| busy(BRANCH_BUSY))?;
+                    let turn = patience
+                        .wait(place.turn())
+                        .await
+                        .map_err(|_| busy(BRANCH_BUSY, COME_AGAIN))?;
                     in_flight = share.in_flight.enter_over();
                     turn
                 }
             });
         }
 
-        let slot = match state.slots.gate(plan.slot) {
+        let slot = match state.slots.door(plan.slot) {
             None => None,
-            Some(gate) => Some(match gate.try_enter() {
-                Some(pass) => pass,
-                None => patience.wait(gate.enter()).await.map_err(|_| busy(UPSTREAM_BUSY))?,
+            Some(door) => Some(match door.try_enter() {
+                Some(entry) => entry,
+                None if plan.always => door.enter_over(),
+                None => {
+                    let comer = Comer {
+                        key: Arc::clone(&key),
+                        priority: plan.priority,
+                        weight: plan.weight,
+                        patience: patience.left(),
+                    };
+                    wait_in_line(door, &comer, &mut patience)
+                        .await
+                        .map_err(|wait| busy(UPSTREAM_BUSY, wait))?
+                }
             }),
         };
         Ok(Admitted { in_flight, turn, slot })
@@ -119,10 +137,12 @@ impl Limit {
             }
             place.unordered()
         });
-        let slot = state.slots.gate(plan.slot).map(|gate| {
-            gate.try_enter().unwrap_or_else(|| {
-                self.note(context, UPSTREAM_BUSY, "would have waited for a slot");
-                gate.enter_over()
+        let slot = state.slots.door(plan.slot).map(|door| {
+            door.try_enter().unwrap_or_else(|| {
+                if !plan.always {
+                    self.note(context, UPSTREAM_BUSY, "would have waited for a slot");
+                }
+                door.enter_over()
             })
         });
         Admitted { in_flight, turn, slot }
@@ -137,6 +157,12 @@ impl Limit {
             .inc();
         context.facts().shadow.push(format!("{reason}: {what}"));
     }
+}
+
+/// Waits to be let in. A wait that cannot be met is refused before it begins.
+async fn wait_in_line(door: &Arc<Door>, comer: &Comer, patience: &mut Patience<'_>) -> Result<Entry, Duration> {
+    let place = door.queue(comer)?;
+    patience.wait(place.entry()).await.map_err(|_| COME_AGAIN)
 }
 
 /// Whole seconds of at least `wait`, up to half as many again: clients that were refused together do not come again together.

@@ -5,12 +5,16 @@
 //! while it waits for a turn: reads never wait for a branch. [`State`] lives on when the configuration is reloaded.
 
 pub mod plan;
+pub mod priority;
 pub mod slot;
 
 mod admit;
 mod bucket;
 mod clock;
+mod door;
 mod gate;
+mod line;
+mod pace;
 mod queue;
 mod share;
 #[cfg(test)]
@@ -32,6 +36,7 @@ use crate::observe::Metrics;
 
 pub use bucket::Rate;
 pub use plan::Plan;
+pub use priority::Priority;
 pub use slot::Slot;
 
 use queue::Queue;

@@ -5,6 +5,7 @@
 use std::sync::Arc;
 
 use super::bucket::Rate;
+use super::priority::{Priority, goes_on_with_upload};
 use super::slot::Slot;
 use super::turn::moves_branch;
 use crate::config::{BranchTurns, LimitConfig};
@@ -24,6 +25,12 @@ pub struct Plan<'a> {
     pub turn: Option<(&'a str, &'a str)>,
     /// What it takes of the upstream.
     pub slot: Slot,
+    /// How soon it goes among others when the upstream is full.
+    pub priority: Priority,
+    /// Its principal's part of a full upstream, beside others with theirs.
+    pub weight: u32,
+    /// Whether it takes a slot at once, full or not: a refusal would throw away the upload that it goes on with.
+    pub always: bool,
     /// Whether it goes on when its client leaves: lakeFS would cancel half-done work whose every byte it has.
     pub outlives_client: bool,
 }
@@ -39,6 +46,9 @@ impl<'a> Plan<'a> {
             in_flight: config.principal.in_flight,
             turn: classified.branch().filter(|_| in_turn),
             slot: Slot::of(classified.operation, complete),
+            priority: Priority::of(classified.operation),
+            weight: 1,
+            always: goes_on_with_upload(classified.operation),
             outlives_client: spec.mutates && complete,
         }
     }

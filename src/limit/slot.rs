@@ -5,7 +5,7 @@
 
 use std::sync::Arc;
 
-use super::gate::Gate;
+use super::door::Door;
 use crate::config::UpstreamLimit;
 use crate::lakefs::Operation;
 
@@ -44,15 +44,15 @@ impl Slot {
 /// The slots of the upstream.
 #[derive(Debug)]
 pub(super) struct Slots {
-    requests: Arc<Gate>,
-    streams: Arc<Gate>,
+    requests: Arc<Door>,
+    streams: Arc<Door>,
 }
 
 impl Slots {
     pub(super) fn new(limit: &UpstreamLimit) -> Self {
         Self {
-            requests: Gate::new(limit.in_flight),
-            streams: Gate::new(limit.streams),
+            requests: Door::new(limit.in_flight),
+            streams: Door::new(limit.streams),
         }
     }
 
@@ -61,7 +61,7 @@ impl Slots {
         self.streams.resize(limit.streams);
     }
 
-    pub(super) fn gate(&self, slot: Slot) -> Option<&Arc<Gate>> {
+    pub(super) fn door(&self, slot: Slot) -> Option<&Arc<Door>> {
         match slot {
             Slot::Request => Some(&self.requests),
             Slot::Stream => Some(&self.streams),

@@ -1,5 +1,7 @@
 //! Shares, turns and slots under load, on a paused clock: order, bounds, and that nothing leaks whoever leaves or fails.
 
+mod door;
+mod line;
 mod shares;
 mod slots;
 mod turns;
@@ -120,7 +122,7 @@ impl World {
     fn assert_idle(&self) {
         assert_eq!((self.state.waiting(), self.state.branches()), (0, 0));
         for slot in [Slot::Request, Slot::Stream] {
-            assert!(self.state.slots.gate(slot).unwrap().is_idle(), "{slot:?}");
+            assert!(self.state.slots.door(slot).unwrap().is_idle(), "{slot:?}");
         }
         let key = "alice".into();
         let rate = Rate::of(&LimitConfig::default().principal);

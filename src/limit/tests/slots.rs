@@ -33,7 +33,7 @@ async fn a_stream_holds_its_slot_to_the_last_byte_and_a_request_to_its_answer() 
 #[tokio::test]
 async fn health_checks_need_no_slot() {
     let world = World::new(|config| config.upstream.in_flight = 1);
-    let _only = world.state.slots.gate(Slot::Request).unwrap().try_enter().unwrap();
+    let _only = world.state.slots.door(Slot::Request).unwrap().try_enter().unwrap();
     let health = request(Operation::HealthCheck, "main", "probe", Protocol::Rest);
     let answer = world
         .send_to(health, answering(|| Response::new(Body::empty())))
@@ -140,5 +140,56 @@ async fn a_reload_changes_sizes_and_forgets_nothing() {
     for answer in sent {
         assert_eq!(answer.await.unwrap().took, WORK);
     }
+    world.assert_idle();
+}
+
+#[tokio::test(start_paused = true)]
+async fn beside_a_flood_who_asks_little_hardly_waits() {
+    let world = World::new(|config| {
+        config.upstream.in_flight = 2;
+        config.max_wait = Period(Duration::from_secs(600));
+    });
+    let flood: Vec<_> = (0..50).map(|_| world.send(read())).collect();
+    settle().await;
+    let polite = world.send(request(Operation::GetBranch, "main", "bob", Protocol::Rest));
+    assert_eq!(polite.await.unwrap().took, WORK * 2, "the next free slot, and the work");
+    for answer in flood {
+        assert_eq!(answer.await.unwrap().status(), 200);
+    }
+    world.assert_idle();
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_would_wait_in_vain_for_a_slot_is_told_at_once() {
+    let world = World::new(|config| {
+        config.upstream.in_flight = 1;
+        config.max_wait = Period(Duration::from_secs(10));
+    });
+    let mut early: Vec<_> = (0..40).map(|_| world.send(read())).collect();
+    settle().await;
+    tokio::time::advance(Duration::from_millis(2500)).await;
+    settle().await;
+    let late = world.send(read()).await.unwrap();
+    assert_eq!(
+        (late.status(), late.reason(), late.took),
+        (503, "upstream-busy", Duration::ZERO)
+    );
+    assert!(late.retry_after() >= 10, "{}", late.retry_after());
+    let bob = world.send(request(Operation::GetBranch, "main", "bob", Protocol::Rest));
+    assert_eq!(bob.await.unwrap().status(), 200, "another's line is not his");
+    for answer in early.drain(..8) {
+        assert_eq!(answer.await.unwrap().status(), 200);
+    }
+    drop(early);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_part_of_an_upload_does_not_wait_for_a_slot() {
+    let world = World::new(|config| config.upstream.in_flight = 1);
+    let first = world.send(read());
+    settle().await;
+    let part = world.send(request(Operation::UploadPart, "main", "alice", Protocol::Rest));
+    assert_eq!(part.await.unwrap().took, WORK);
+    assert_eq!(first.await.unwrap().took, WORK);
     world.assert_idle();
 }
