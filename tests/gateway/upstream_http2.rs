@@ -20,6 +20,7 @@ const GET: &str = "GET /api/v1/repositories/repo/refs/main/objects?path=a HTTP/1
 const UPLOAD: &str = "POST /api/v1/repositories/repo/branches/main/objects?path=a HTTP/1.1\r\nHost: h\r\n";
 const BOTH: &[&str] = &["h2", "http/1.1"];
 const PATIENCE: Duration = Duration::from_secs(5);
+const NO_ERROR: u32 = 0;
 const REFUSED_STREAM: u32 = 7;
 const CANCEL: u32 = 8;
 
@@ -517,6 +518,24 @@ async fn an_early_answer_is_passed_on_at_once_and_the_body_follows() {
     }
     assert_eq!(rest, b"67890");
     wire.send(GET).await;
+    assert_eq!(up.next(HEADERS).await.unwrap().stream, 3);
+    up.answer(3, "{}").await;
+    assert_eq!(wire.answer().await.text(), "{}");
+}
+
+#[tokio::test]
+async fn a_body_that_lakefs_does_not_want_is_read_all_the_same_and_the_client_keeps_its_connection() {
+    let lakefs = TlsLakefs::listen(BOTH).await;
+    let (_plane, mut wire) = before(&lakefs).await;
+    wire.send(format!("{UPLOAD}Content-Length: 10\r\n\r\n")).await;
+    let mut up = lakefs.frames(100).await;
+    up.next(HEADERS).await.unwrap();
+    up.answer(1, "{}").await;
+    // So says Go that the handler did not read it all.
+    up.reset(1, NO_ERROR).await;
+    assert_eq!(wire.answer().await.text(), "{}");
+    wire.send("12345").await;
+    wire.send(format!("67890{GET}")).await;
     assert_eq!(up.next(HEADERS).await.unwrap().stream, 3);
     up.answer(3, "{}").await;
     assert_eq!(wire.answer().await.text(), "{}");

@@ -6,8 +6,9 @@ use http::{Method, Request, Uri, Version};
 
 use crate::exchange::headers;
 
-/// The head of a request that [`super::request`] has made, for HTTP/2. Nothing if it would arrive as another one: an absolute target
-/// (lakeFS reads it differently than the same target and Host), `*`, a Host that is empty or no authority. Those go by HTTP/1.1.
+/// The head of a request that [`super::request()`] has made, for HTTP/2. Nothing if it would arrive as another one: an absolute target
+/// (lakeFS reads it differently than the same target and Host), `*`, a Host that is empty or no authority. Those go by HTTP/1.1, and so
+/// does a path with a broken escape: by HTTP/1.1 Go says 400, by HTTP/2 it breaks the stream.
 pub(in crate::upstream) fn head(method: &Method, target: &Uri, all: &HeaderMap) -> Option<Request<()>> {
     let mut hosts = all.get_all(header::HOST).iter();
     let host = hosts.next().filter(|host| !host.is_empty())?;
@@ -16,6 +17,7 @@ pub(in crate::upstream) fn head(method: &Method, target: &Uri, all: &HeaderMap) 
     let as_it_is = target.scheme().is_none()
         && target.authority().is_none()
         && path.as_str().starts_with('/')
+        && escapes_are_whole(path.path())
         && authority.as_str().as_bytes() == host.as_bytes()
         && hosts.next().is_none();
     if !as_it_is {
@@ -32,6 +34,16 @@ pub(in crate::upstream) fn head(method: &Method, target: &Uri, all: &HeaderMap) 
         *name != header::HOST && *name != header::TRANSFER_ENCODING
     });
     Some(request)
+}
+
+/// Whether two hexadecimal digits follow each `%`, as Go's `url.ParseRequestURI` wants it of a path.
+fn escapes_are_whole(path: &str) -> bool {
+    path.split('%').skip(1).all(|after| {
+        after
+            .as_bytes()
+            .first_chunk::<2>()
+            .is_some_and(|digits| digits.iter().all(u8::is_ascii_hexdigit))
+    })
 }
 
 fn uri(authority: Authority, path: PathAndQuery) -> Option<Uri> {
@@ -101,6 +113,9 @@ mod tests {
         for (target, lines) in [
             ("http://s3.local.lakefs.io/r/main/a", &[("host", "h")][..]),
             ("*", &[("host", "h")][..]),
+            ("/a%zz", &[("host", "h")][..]),
+            ("/a%4?b", &[("host", "h")][..]),
+            ("/%", &[("host", "h")][..]),
             ("/", &[][..]),
             ("/", &[("host", "")][..]),
             ("/", &[("host", "a b")][..]),
