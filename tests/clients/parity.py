@@ -68,7 +68,7 @@ class Answer:
         return json.loads(self.body)
 
     def header(self, name):
-        return dict(self.headers).get(name)
+        return next((value for key, value in self.headers if key.lower() == name.lower()), None)
 
 
 class Server:

@@ -1,5 +1,7 @@
 """Forced hard resets on protected branches are refused by name; spellings with two readings never reach lakeFS."""
 
+import json
+
 import pytest
 from support import clients, raw
 from support.calls import HARD_RESET, Call
@@ -23,20 +25,38 @@ def test_a_forced_hard_reset_of_a_protected_branch_is_refused_by_name(front, sch
     assert answer.status == 403
     assert (answer.header("X-Lakegate-Reason"), answer.header("X-Lakegate-Rule")) == ("guarded", "main-stays")
     assert answer.header("Content-Type") == "application/json"
-    assert "main-stays" in answer.json()["message"]
+    message, request = answer.json()["message"], answer.header("X-Request-Id")
+    assert "main-stays" in message and message.endswith(f"(request {request})")
     status, body = call.by_sdk(clients.client(front.url, scheme, back))
-    assert (status, body) == (403, answer.body)
+    assert status == 403
+    assert json.loads(body)["message"].startswith(message.removesuffix(f"{request})"))
     assert back.admin().head(repository, "main") == second["main"]
     line = front.access_line_of(answer.headers)
     assert (line["operation"], line["decision"], line["reason"], line["rule"]) == ("hardResetBranch", "refused", "guarded", "main-stays")
 
 
 def test_what_no_rule_names_goes_through(gateway, back, history):
-    repository, first, _ = history
+    repository, first, second = history
     client, admin = clients.client(gateway.url, "basic_auth", back), back.admin()
-    for branch, force in (("main", False), ("work", True)):
-        assert Call(HARD_RESET, repository, branch=branch, ref=first[branch], force=force).by_sdk(client) == (204, b"")
-        assert admin.head(repository, branch) == first[branch]
+    for target, force in (("first", False), ("second", True), ("first", True)):
+        to = {"first": first, "second": second}[target]["work"]
+        assert Call(HARD_RESET, repository, branch="work", ref=to, force=force).by_sdk(client) == (204, b"")
+        assert admin.head(repository, "work") == to
+
+
+def test_a_hard_reset_without_force_is_refused_unless_the_rule_is_for_forced_ones(gateway, gateways, back, history):
+    repository, first, second = history
+    call = Call(HARD_RESET, repository, branch="main", ref=first["main"])
+    basic = raw.basic(back.access_key, back.secret_key)
+    answer = call.raw(gateway.url, basic)
+    assert (answer.status, answer.header("X-Lakegate-Reason"), answer.header("X-Lakegate-Rule")) == (403, "guarded", "main-stays")
+    assert back.admin().head(repository, "main") == second["main"]
+    rule = {"name": "forced-only", "branches": ["main"], "preset": "protect", "hard_reset": "forced"}
+    lenient = gateways("login", guard__rules=[rule])
+    forced = Call(HARD_RESET, repository, branch="main", ref=first["main"], force=True).raw(lenient.url, basic)
+    assert (forced.status, forced.header("X-Lakegate-Rule")) == (403, "forced-only")
+    assert call.raw(lenient.url, basic).status == 204
+    assert back.admin().head(repository, "main") == first["main"]
 
 
 def test_a_rule_in_shadow_only_says_so(gateways, back, history):
