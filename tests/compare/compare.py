@@ -1,11 +1,12 @@
 #!/usr/bin/env python3
 """Runs every client twice, against lakeFS itself and through lakegate, and prints where the answers differ.
 
-    compare.py [--mode passthrough|login|tls] [--suite NAME]... [--all]
+    compare.py [--mode passthrough|login|tls|upstream] [--suite NAME]... [--all]
 
 The lakeFS is named by the environment that tests/live/start prints, the gateway's binary by LAKEGATE_BIN. A difference that stands in
 meant.toml is counted, any other is printed and makes the exit code 1. `--all` prints those that are meant too. In mode `tls` the clients
-speak TLS (both times: some of them send other requests then) and the gateway is in passthrough.
+speak TLS (both times: some of them send other requests then) and the gateway is in passthrough. In mode `upstream` the gateway speaks
+HTTP/2 to a lakeFS with TLS, which LAKEFS_BIN starts; a port that ends TLS stands before it for the clients that go direct.
 """
 
 import argparse
@@ -15,6 +16,8 @@ import json
 import os
 import pathlib
 import secrets
+import shlex
+import signal
 import socket
 import ssl
 import subprocess
@@ -36,18 +39,27 @@ import suites  # noqa: E402
 from place import S3_DOMAIN, Place  # noqa: E402
 from recorder import Recorder  # noqa: E402
 
-MODES = {"passthrough": "passthrough", "login": {"login": {"access_key_id": "${env:COMPARE_KEY}", "secret_access_key": "${env:COMPARE_SECRET}"}}, "tls": "passthrough"}
+MODES = {"passthrough": "passthrough", "login": {"login": {"access_key_id": "${env:COMPARE_KEY}", "secret_access_key": "${env:COMPARE_SECRET}"}}, "tls": "passthrough", "upstream": "passthrough"}
 
 
 class Gateway:
-    """A lakegate that has nothing to refuse: no rules, no limits that bite. With an authority, it speaks TLS."""
+    """A lakegate that has nothing to refuse: no rules, no limits that bite. With an authority, it speaks TLS: on its port, or in mode
+    `upstream` on a second one, and there it speaks HTTP/2 to lakeFS."""
 
     def __init__(self, mode, lakefs, key, secret, folder, auth_secret=None, authority=None):
-        self.port, admin = free_port(), free_port()
-        listen = f"127.0.0.1:{self.port}"
+        self.port, self.tls_port, admin = free_port(), free_port(), free_port()
+        listen, upstream = [], {"url": lakefs, "s3_domains": [S3_DOMAIN]}
+        if mode == "tls":
+            self.tls_port = self.port
+        else:
+            listen.append(f"127.0.0.1:{self.port}")
+        if authority:
+            listen.append({"address": f"127.0.0.1:{self.tls_port}", "tls": {"certificates": [authority.files()]}})
+        if mode == "upstream":
+            upstream["tls"] = {"ca": str(authority.file), "http2": True}
         configuration = {
-            "listen": {"address": listen, "tls": {"certificates": [authority.files()]}} if authority else listen,
-            "upstream": {"url": lakefs, "s3_domains": [S3_DOMAIN]},
+            "listen": listen,
+            "upstream": upstream,
             "auth": {"upstream": MODES[mode], "failed_logins_per_minute": 1_000_000},
             "limit": {"principal": {"requests_per_second": 100_000, "burst": 100_000, "in_flight": 10_000}},
             "store": "memory",
@@ -117,6 +129,37 @@ def free_port():
         return held.getsockname()[1]
 
 
+class Behind:
+    """A lakeFS: its address for plain HTTP, the gateway's URL for it, and who may come in."""
+
+    def __init__(self, environment):
+        self.url = environment["LAKEFS_URL"].rstrip("/")
+        parts = urllib.parse.urlsplit(self.url)
+        self.address = (parts.hostname, parts.port)
+        self.key, self.secret = environment["LAKEFS_ACCESS_KEY_ID"], environment["LAKEFS_SECRET_ACCESS_KEY"]
+        self.environment = (self.key, self.secret, environment["LAKEFS_AUTH_SECRET"], environment["LAKEFS_NAMESPACE"])
+        self.processes, self.tunnel = environment.get("LAKEFS_PIDS", "").split(), None
+
+    @classmethod
+    def with_tls(cls, authority):
+        """One that speaks TLS, started here, and before it a port that ends TLS, for clients that go direct."""
+        files = authority.files()
+        tls = {"LAKEFS_TLS_ENABLED": "true", "LAKEFS_TLS_CERT_FILE": files["certificate"], "LAKEFS_TLS_KEY_FILE": files["key"][len("${file:") : -1]}
+        port = int(os.environ.get("LAKEFS_PORT", "21790")) + 9
+        told = subprocess.run([ROOT / "tests/live/start", str(port)], env={**os.environ, **tls}, stdout=subprocess.PIPE, text=True, check=True).stdout
+        words = (word for line in told.splitlines() for word in shlex.split(line.removeprefix("export ")))
+        behind = cls(dict(word.split("=", 1) for word in words))
+        behind.tunnel = Recorder()
+        behind.tunnel.behind = (*behind.address, authority.client())
+        behind.address = ("127.0.0.1", behind.tunnel.port)
+        return behind
+
+    def stop(self):
+        """Ends one that was started here."""
+        for each in self.processes if self.tunnel else ():
+            os.kill(int(each), signal.SIGTERM)
+
+
 def one_run(suite, name, address, process, recorder, environment, folder, authority=None):
     """Runs a suite against an address; returns its exchanges and what of them is its own."""
     folder.mkdir(parents=True, exist_ok=True)
@@ -151,29 +194,31 @@ def main():
     wanted = options.suite or [name for name in suites.NAMES if name != "lakectl" or os.environ.get("LAKECTL_BIN")]
     if not options.suite and not os.environ.get("LAKECTL_BIN"):
         print("SKIPPED lakectl: LAKECTL_BIN names none", flush=True)
-    lakefs = os.environ["LAKEFS_URL"].rstrip("/")
-    key, secret = os.environ["LAKEFS_ACCESS_KEY_ID"], os.environ["LAKEFS_SECRET_ACCESS_KEY"]
-    environment = (key, secret, os.environ["LAKEFS_AUTH_SECRET"], os.environ["LAKEFS_NAMESPACE"])
     folder = ROOT / "target" / "compare"
     folder.mkdir(parents=True, exist_ok=True)
-    address = urllib.parse.urlsplit(lakefs)
     authority = Authority(folder)
     plain, tls = Recorder(), Recorder(authority.server())
     meant, unmeant, counts = judge.Meant(), [], collections.Counter()
     unique = secrets.token_hex(3)
     direct = {}
     for mode in options.mode or MODES:
-        recorder, trusted = (tls, authority) if mode == "tls" else (plain, None)
-        gateway = Gateway(mode, lakefs, key, secret, folder, authority=trusted)
+        if mode == "upstream" and not os.environ.get("LAKEFS_BIN"):
+            print("SKIPPED mode upstream: LAKEFS_BIN names no lakeFS to start with TLS", flush=True)
+            continue
+        behind = Behind.with_tls(authority) if mode == "upstream" else Behind(os.environ)
+        reach, gateway = f"http://{behind.address[0]}:{behind.address[1]}", None
         try:
+            gateway = Gateway(mode, behind.url, behind.key, behind.secret, folder, authority=authority if mode in ("tls", "upstream") else None)
             for suite in (name for name in wanted if name in suites.of(mode)):
-                run = (suite, recorder)
+                speaks_tls = suites.speaks_tls(mode, suite)
+                recorder, trusted, port = (tls, authority, gateway.tls_port) if speaks_tls else (plain, None, gateway.port)
+                run, name = (suite, recorder, behind.url), f"c{unique}{mode[0]}-{suite}"
                 if run not in direct:
-                    direct[run] = one_run(suite, f"c{unique}d-{suite}", (address.hostname, address.port), None, recorder, environment, folder / suite / "d")
-                    clear(lakefs, f"c{unique}d-{suite}", key, secret)
+                    direct[run] = one_run(suite, f"c{unique}d-{suite}", behind.address, None, recorder, behind.environment, folder / suite / "d")
+                    clear(reach, f"c{unique}d-{suite}", behind.key, behind.secret)
                 started = time.monotonic()
-                through = one_run(suite, f"c{unique}{mode[0]}-{suite}", ("127.0.0.1", gateway.port), gateway.child.pid, recorder, environment, folder / suite / mode[0], trusted)
-                clear(lakefs, f"c{unique}{mode[0]}-{suite}", key, secret)
+                through = one_run(suite, name, ("127.0.0.1", port), gateway.child.pid, recorder, behind.environment, folder / suite / mode[0], trusted)
+                clear(reach, name, behind.key, behind.secret)
                 found = list(judge.transcripts(suite, mode, (direct[run][0], through[0]), (direct[run][1], through[1])))
                 bad = [difference for difference in found if not meant.covers(difference)]
                 for difference in found if options.all else bad:
@@ -182,7 +227,9 @@ def main():
                 counts["exchanges"] += len(through[0])
                 print(f"== {mode:12} {suite:12} {len(through[0]):5} answers, {len(found) - len(bad):4} meant differences, {len(bad):4} others, {time.monotonic() - started:4.0f} s", flush=True)
         finally:
-            gateway.stop()
+            if gateway:
+                gateway.stop()
+            behind.stop()
     for used, reason in meant.report():
         print(f"meant {used:5} times: {reason}")
     print(f"{counts['exchanges']} answers compared; {sum(meant.used.values())} differences are meant, {len(unmeant)} are not")

@@ -64,12 +64,12 @@ def blank(text, own=()):
     return text
 
 
-def _headers(answer, own):
+def _headers(answer, own, lower):
     told = collections.defaultdict(list)
     for name, value in answer.headers:
         # A length that is the body's own says nothing that the body does not, and times are not all equally long.
         if name.lower() not in OF_EACH_HOP and (name.lower(), value) != ("content-length", str(len(answer.body))):
-            told[name].append(blank(value, own))
+            told[name.lower() if lower else name].append(blank(value, own))
     return told
 
 
@@ -87,7 +87,7 @@ def answers(suite, mode, request, pair, owns):
         return
     yield from differs("status", direct.status, through.status)
     yield from differs("informational", direct.informational, through.informational)
-    headers = [_headers(answer, own) for answer, own in zip(pair, owns, strict=True)]
+    headers = [_headers(answer, own, mode == "upstream") for answer, own in zip(pair, owns, strict=True)]
     for name in sorted(headers[0].keys() | headers[1].keys()):
         yield from differs(f"header {name}", *(" | ".join(each[name]) if name in each else "-" for each in headers))
     bodies = [blank(answer.body.decode("utf-8", "surrogateescape"), own) for answer, own in zip(pair, owns, strict=True)]

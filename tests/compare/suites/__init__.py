@@ -4,7 +4,15 @@
 TLS = ("http2", "operations", "sdk", "wrapper", "spec", "lakectl", "s3sdk", "awscli", "rclone")
 NAMES = ("http2", "rest", "operations", "http", "sdk", "wrapper", "spec", "lakectl", "s3sdk", "s3raw", "awscli", "rclone", "bodies")
 
+# What is asked of a lakeFS by HTTP/2: the API, S3 with boto3, both by HTTP/2 all the way, and large objects.
+UPSTREAM = ("http2", "rest", "sdk", "s3sdk", "bodies")
+
 
 def of(mode):
     """The suites of a mode."""
-    return TLS if mode == "tls" else tuple(name for name in NAMES if name != "http2")
+    return {"tls": TLS, "upstream": UPSTREAM}.get(mode) or tuple(name for name in NAMES if name != "http2")
+
+
+def speaks_tls(mode, suite):
+    """Whether a suite's clients speak TLS."""
+    return mode == "tls" or suite == "http2"
