@@ -139,36 +139,33 @@ impl Explain {
         ))
     }
 
-    /// The request's head as it would arrive.
     fn head(&self) -> anyhow::Result<Parts> {
-        if self.target.contains('#') {
-            bail!("a request target holds no `#`: write it as `%23`");
-        }
-        let uri: Uri = self
-            .target
-            .parse()
-            .with_context(|| format!("`{}` is no request target", self.target))?;
-        if uri.scheme().is_none() && !self.target.starts_with('/') {
-            bail!(
-                "`{}` is no request target: it begins with `/`, or is a whole URL",
-                self.target
-            );
-        }
-        let host = uri.authority().map(|authority| authority.as_str().to_owned());
-        let path = uri.path_and_query().map_or("/", |path| path.as_str());
-        let mut request = http::Request::builder()
-            .method(self.method.clone())
-            .uri(path)
-            .body(())?;
-        let host = host.unwrap_or_else(|| "localhost".to_owned());
-        request
-            .headers_mut()
-            .insert(header::HOST, host.parse().context("the host of the URL")?);
-        for (name, value) in &self.headers {
-            request.headers_mut().insert(name.clone(), value.clone());
-        }
-        Ok(request.into_parts().0)
+        head_of(&self.method, &self.target, &self.headers)
     }
+}
+
+/// A request's head as it would arrive.
+pub(super) fn head_of(method: &Method, target: &str, headers: &[(HeaderName, HeaderValue)]) -> anyhow::Result<Parts> {
+    if target.contains('#') {
+        bail!("a request target holds no `#`: write it as `%23`");
+    }
+    let uri: Uri = target
+        .parse()
+        .with_context(|| format!("`{target}` is no request target"))?;
+    if uri.scheme().is_none() && !target.starts_with('/') {
+        bail!("`{target}` is no request target: it begins with `/`, or is a whole URL");
+    }
+    let host = uri.authority().map(|authority| authority.as_str().to_owned());
+    let path = uri.path_and_query().map_or("/", |path| path.as_str());
+    let mut request = http::Request::builder().method(method.clone()).uri(path).body(())?;
+    let host = host.unwrap_or_else(|| "localhost".to_owned());
+    request
+        .headers_mut()
+        .insert(header::HOST, host.parse().context("the host of the URL")?);
+    for (name, value) in headers {
+        request.headers_mut().insert(name.clone(), value.clone());
+    }
+    Ok(request.into_parts().0)
 }
 
 /// Who sends the request, whence and when.

@@ -9,6 +9,8 @@ mod check;
 mod demo;
 mod explain;
 mod past;
+mod policy;
+mod replay;
 mod report;
 mod sandbox;
 mod schema;
@@ -16,6 +18,7 @@ mod serve;
 mod text;
 mod undo;
 mod uploads;
+mod verdict;
 
 use std::io::Write as _;
 use std::process::ExitCode;
@@ -40,6 +43,8 @@ enum Command {
     Check(check::Check),
     Explain(explain::Explain),
     Sandbox(sandbox::Command),
+    Policy(policy::Policy),
+    Replay(replay::Replay),
     Report(report::Report),
     Schema(schema::Schema),
     Undo(undo::UndoCommand),
@@ -55,6 +60,8 @@ impl Command {
             Self::Check(command) => command.run(),
             Self::Sandbox(command) => command.run(),
             Self::Explain(command) => command.run(),
+            Self::Policy(command) => command.run(),
+            Self::Replay(command) => command.run(),
             Self::Report(command) => command.run(),
             Self::Schema(command) => command.run(),
             Self::Undo(command) => command.run(),
@@ -76,6 +83,10 @@ Examples:
                                             who changed main; `lakegate audit reads`: who read how much
   lakegate report --config lakegate.yaml --since 7d
                                             what shadow and observe would have refused
+  lakegate policy test policy.yaml --config new.yaml
+                                            whether rules do what is expected of them
+  lakegate replay audit.jsonl --config new.yaml
+                                            which requests of the past they would judge differently
   lakegate schema > lakegate.schema.json    the JSON Schema of the configuration, for your editor
   lakegate uploads list --state open        the multipart uploads that the running gateway has seen
   lakegate undo list                        the branches and tags that were deleted or moved; `undo apply` brings one back

@@ -68,9 +68,16 @@ pub(super) fn moment(text: &str) -> Result<Timestamp, String> {
 pub(super) struct Past {
     /// The line in the form of the audit log.
     pub(super) entry: Entry<'static>,
+    /// The request's target, as the access log has it.
+    pub(super) uri: Option<String>,
 }
 
 impl Logs {
+    /// These.
+    pub(super) fn of(files: Vec<PathBuf>) -> Self {
+        Self { files, config: None }
+    }
+
     pub(super) fn paths(&self) -> anyhow::Result<Vec<PathBuf>> {
         let named = match &self.config {
             Some(config) => match load(Some(config))?.config.audit.file {
@@ -133,7 +140,7 @@ pub(super) fn past(line: &str) -> Line {
         return Line::Other;
     }
     if let Ok(entry) = serde_json::from_str::<Entry<'static>>(line) {
-        return Line::Past(Box::new(Past { entry }));
+        return Line::Past(Box::new(Past { entry, uri: None }));
     }
     match serde_json::from_str::<AccessLine>(line) {
         Ok(line) if line.target == "lakegate::access" => match line.into_past() {
@@ -163,6 +170,7 @@ struct AccessLine {
     proved: bool,
     protocol: Option<String>,
     method: Option<String>,
+    uri: Option<String>,
     operation: Option<String>,
     repository: Option<String>,
     reference: Option<String>,
@@ -250,7 +258,7 @@ impl AccessLine {
             received_bytes: 0,
             sent_bytes: 0,
         };
-        Some(Past { entry })
+        Some(Past { entry, uri: self.uri })
     }
 }
 

@@ -9,11 +9,14 @@ use http::{Method, header};
 use super::metrics::{RefusalLabels, RequestLabels};
 use super::{Finished, Metrics, Witness};
 use crate::exchange::{Context, Ended, Proof, Request, Response};
-use crate::lakefs::{Protocol, Role};
+use crate::lakefs::{Classified, Danger, Dangers, Force, Operation, Protocol, Role};
 
 /// Longest target and user agent that a line holds, in bytes.
 const TARGET_MAX: usize = 2048;
 const USER_AGENT_MAX: usize = 200;
+/// The most targets that a line holds of what a body names, and the longest name. The audit log has all.
+const TARGETS_MAX: usize = 20;
+const NAME_MAX: usize = 256;
 
 /// What a request whose client left before an answer is logged with (nginx's number; lakeFS uses it too).
 const CLIENT_LEFT: u16 = 499;
@@ -100,11 +103,7 @@ impl AccessLine {
     fn count(&self) {
         let classified = self.context.classified();
         let labels = RequestLabels {
-            protocol: match classified.map(|classified| classified.protocol) {
-                Some(Protocol::Rest) | None => "rest",
-                Some(Protocol::S3) => "s3",
-                Some(Protocol::Web) => "web",
-            },
+            protocol: classified.map_or("rest", |classified| protocol(classified.protocol)),
             class: classified.map_or("unknown", |classified| classified.operation.spec().class.as_str()),
             status: self.status,
         };
@@ -137,7 +136,11 @@ impl AccessLine {
             asked.map(|(method, _)| method.as_str()),
             asked.map(|(_, target)| &**target),
         );
-        let shadow = Some(facts.shadow.join(",")).filter(|shadow| !shadow.is_empty());
+        let shadow = joined(&facts.shadow);
+        let dangers = classified.zip(asked).and_then(|(classified, (method, _))| {
+            let names: Vec<_> = Dangers::of(classified, method).iter().map(Danger::name).collect();
+            (!names.is_empty()).then(|| names.join(","))
+        });
         let ended = match self.ended {
             Ended::Done => "done",
             Ended::Failed => "failed",
@@ -151,6 +154,8 @@ impl AccessLine {
                 request.id = %self.context.id(),
                 client.address = %self.context.client().address,
                 principal = principal.map(|principal| &*principal.name),
+                groups = joined(principal.map_or(&[], |principal| &*principal.groups)),
+                key = principal.and_then(|principal| principal.key.as_deref()),
                 auth.method = principal.map(|principal| principal.method),
                 auth.proved = principal.map(|principal| principal.proof == Proof::Proved),
                 method,
@@ -158,6 +163,10 @@ impl AccessLine {
                 operation = classified.map(|classified| classified.operation.spec().id),
                 repository = subject.map(|subject| &*subject.repository),
                 reference = subject.and_then(|subject| subject.reference.as_deref()),
+                protocol = classified.map(|classified| protocol(classified.protocol)),
+                targets = classified.and_then(beyond_the_head),
+                force = classified.map(|classified| classified.force != Force::No),
+                dangers,
                 status = self.status,
                 decision = facts.decision.unwrap_or("unanswered"),
                 reason = facts.reason,
@@ -199,6 +208,40 @@ impl Drop for AccessLine {
 /// A target as the line has it.
 fn written(target: &str) -> String {
     truncated(&redacted(target), TARGET_MAX).to_owned()
+}
+
+fn protocol(protocol: Protocol) -> &'static str {
+    match protocol {
+        Protocol::Rest => "rest",
+        Protocol::S3 => "s3",
+        Protocol::Web => "web",
+    }
+}
+
+/// A list in one field; none where it is empty.
+fn joined(list: &[String]) -> Option<String> {
+    (!list.is_empty()).then(|| list.join(","))
+}
+
+/// What a request touches where its body says so, in JSON: for `lakegate replay`, which knows the rest by method and target.
+fn beyond_the_head(classified: &Classified) -> Option<String> {
+    use Operation as O;
+    let in_body = matches!(
+        classified.operation,
+        O::S3DeleteObjects | O::DeleteObjects | O::ImportStart | O::CreateBranch | O::CreateTag
+    );
+    if !in_body {
+        return None;
+    }
+    let targets = classified.targets.iter().take(TARGETS_MAX).map(|target| {
+        serde_json::json!({
+            "role": if target.role == Role::Subject { "subject" } else { "source" },
+            "repository": truncated(&target.repository, NAME_MAX),
+            "reference": target.reference.as_deref().map(|name| truncated(name, NAME_MAX)),
+            "path": target.path.as_deref().map(|name| truncated(name, NAME_MAX)),
+        })
+    });
+    serde_json::to_string(&targets.collect::<Vec<_>>()).ok()
 }
 
 /// The target with every query value gone that signs or authenticates, or holds a URL that does: a presigned URL is a credential.
