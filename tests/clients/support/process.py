@@ -68,6 +68,12 @@ class Process:
             assert time.monotonic() < deadline, f"{self.name} did not answer at {url} in {seconds} s ({last}):\n{self.log()}"
             time.sleep(0.05)
 
+    def kill(self):
+        """SIGKILL to its pid: no word of farewell, as when the machine loses its power."""
+        self._child.kill()
+        self._child.wait(10)
+        self._out.close()
+
     def stop(self):
         """SIGTERM to its pid and nothing else; SIGKILL only if it does not end. Returns its exit code."""
         if self._child.poll() is None:
