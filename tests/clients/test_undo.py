@@ -1,5 +1,6 @@
 """The heads that destructive calls lose are on disk before they go, whenever the gateway dies, and `lakegate undo` brings them back."""
 
+import concurrent.futures
 import http.server
 import json
 import os
@@ -9,7 +10,7 @@ import threading
 import time
 
 import pytest
-from support import process, raw, world
+from support import clients, process, raw, world
 
 pytestmark = pytest.mark.gateway
 
@@ -166,3 +167,72 @@ def test_killed_at_any_moment_no_head_is_lost_without_a_record(back, tmp_path):
         finally:
             gateway.stop()
     print(f"{ROUNDS} rounds, {undone} resets were done and undone")
+
+
+def asking(gateways, effect, **rule):
+    rule = {"name": "asks-first", "repositories": ["t-*"], "branches": ["work"], "effect": effect, **rule}
+    return gateways("login", guard__rules=[rule])
+
+
+def with_header(front, back, repository, ref, **headers):
+    target = f"/api/v1/repositories/{repository}/branches/work/hard_reset?ref={ref}"
+    return raw.send(front.url, "PUT", target, headers={**raw.basic(back.access_key, back.secret_key), **headers})
+
+
+def reason(answer):
+    return answer.status, answer.header("X-Lakegate-Reason"), answer.header("X-Lakegate-Rule")
+
+
+def test_a_confirmation_names_what_is_about_to_be_lost(gateways, back):
+    gateway, repository = asking(gateways, "require_confirmation"), back.repository()
+    first = back.admin().commit(repository, "work", "work/1")
+    second = back.admin().commit(repository, "work", "work/2")
+    missing = with_header(gateway, back, repository, first)
+    assert reason(missing) == (428, "confirmation-required", "asks-first") and second in missing.json()["message"]
+    # The SDK shows it, and asks once.
+    client = clients.client(gateway.url, "basic_auth", back)
+    status, body = clients.outcome(client.experimental.hard_reset_branch_with_http_info, repository, "work", first)
+    assert status == 428 and second.encode() in body
+    assert reason(with_header(gateway, back, repository, first, **{"X-Lakegate-Confirm": first})) == (412, "confirmation-stale", "asks-first")
+    assert head(back, repository, "work") == second and records(gateway, repository, "work") == []
+    assert with_header(gateway, back, repository, first, **{"X-Lakegate-Confirm": second}).status == 204
+    assert head(back, repository, "work") == first
+    # The branch has moved: what was confirmed before is stale now.
+    assert with_header(gateway, back, repository, second, **{"X-Lakegate-Confirm": second}).status == 412
+
+
+def test_of_twenty_who_confirm_the_same_commit_at_once_one_moves_the_branch(gateways, back):
+    gateway, repository = asking(gateways, "require_confirmation"), back.repository()
+    commits = [back.admin().commit(repository, "work", f"work/{number}") for number in range(3)]
+    with concurrent.futures.ThreadPoolExecutor(20) as pool:
+        sending = [pool.submit(with_header, gateway, back, repository, commits[0], **{"X-Lakegate-Confirm": commits[2]}) for _ in range(20)]
+        answers = sorted(answer.result().status for answer in sending)
+    assert answers == [204] + [412] * 19
+
+
+def test_an_approval_lets_one_request_pass_once(gateways, back):
+    gateway, repository = asking(gateways, "require_approval"), back.repository()
+    first = back.admin().commit(repository, "work", "work/1")
+    second = back.admin().commit(repository, "work", "work/2")
+    refused = with_header(gateway, back, repository, first)
+    assert reason(refused) == (403, "approval-required", "asks-first")
+    (waiting,) = (approval for approval in lakegate(gateway, "approve", "list") if approval["targets"][0] == f"{repository}/work")
+    assert waiting["id"] in refused.json()["message"] and waiting["commit"] == second
+    decided = lakegate(gateway, "approve", waiting["id"], "--as", "bob")[0]
+    assert decided["state"] == "approved" and decided["by"].startswith("bob (uid ")
+    assert with_header(gateway, back, repository, "main").status == 403  # another request
+    assert with_header(gateway, back, repository, first).status == 204
+    assert head(back, repository, "work") == first
+    assert with_header(gateway, back, repository, first).status == 403
+    shown = lakegate(gateway, "approve", "show", waiting["id"])[0]
+    assert shown["state"] == "used"
+
+
+@pytest.mark.parametrize("effect", ["require_confirmation", "require_approval"])
+def test_in_shadow_a_rule_that_asks_only_says_so(gateways, back, effect):
+    gateway, repository = asking(gateways, effect, mode="shadow"), back.repository()
+    first = back.admin().commit(repository, "work", "work/1")
+    back.admin().commit(repository, "work", "work/2")
+    answer = with_header(gateway, back, repository, first)
+    assert (answer.status, head(back, repository, "work")) == (204, first)
+    assert gateway.access_line_of(answer.headers)["shadow"] == "asks-first"
