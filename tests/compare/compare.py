@@ -46,7 +46,7 @@ class Gateway:
     """A lakegate that has nothing to refuse: no rules, no limits that bite. With an authority, it speaks TLS: on its port, or in mode
     `upstream` on a second one, and there it speaks HTTP/2 to lakeFS."""
 
-    def __init__(self, mode, lakefs, key, secret, folder, auth_secret=None, authority=None):
+    def __init__(self, mode, lakefs, key, secret, folder, auth_secret=None, authority=None, http2=True):
         self.port, self.tls_port, admin = free_port(), free_port(), free_port()
         listen, upstream = [], {"url": lakefs, "s3_domains": [S3_DOMAIN]}
         if mode == "tls":
@@ -56,7 +56,7 @@ class Gateway:
         if authority:
             listen.append({"address": f"127.0.0.1:{self.tls_port}", "tls": {"certificates": [authority.files()]}})
         if mode == "upstream":
-            upstream["tls"] = {"ca": str(authority.file), "http2": True}
+            upstream["tls"] = {"ca": str(authority.file), "http2": http2}
         configuration = {
             "listen": listen,
             "upstream": upstream,
