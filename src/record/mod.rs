@@ -147,6 +147,8 @@ impl Record {
         let (look, nothing_there) = match looked {
             Ok(Some(look)) => (look, false),
             Ok(None) => (Look::default(), true),
+            // lakeFS takes no such name, so there is nothing to lose, and it says so of the request itself.
+            Err(error) if error.status() == Some(StatusCode::BAD_REQUEST) => (Look::default(), true),
             Err(error) => {
                 let rest = context
                     .classified()

@@ -130,6 +130,10 @@ async fn where_nothing_is_nothing_is_written_down() {
     let harmless = request("alice", Method::POST, "r/branches/main/commits", &[]);
     world.send(harmless, |_| 201).await;
     assert_eq!((world.undos().await.len(), world.forwarded()), (0, 2));
+    // A name that lakeFS does not take is lakeFS's to refuse.
+    world.lakefs.fail_with(Some(StatusCode::BAD_REQUEST));
+    assert_eq!(world.send(hard_reset(&[]), |_| 400).await.status(), 400);
+    assert_eq!((world.undos().await.len(), world.forwarded()), (0, 3));
 }
 
 #[tokio::test]
