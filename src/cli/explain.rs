@@ -19,7 +19,8 @@ use crate::config::{Config, Effect, Mode, Moment, RuleMode, load};
 use crate::exchange::{Principal, Proof};
 use crate::guard::{self, Asked, Opinion, Rule, Rules};
 use crate::lakefs::{self, Classified, Force, ForceIn, Operation, Protocol, Role};
-use crate::limit::{Plan, Slot};
+use crate::limit::plan::Turns;
+use crate::limit::{Kind, Plan, Slot};
 
 /// Explain what the gateway would do with a request: its operation, the rules that look at it, the limits that apply
 #[derive(Debug, clap::Args)]
@@ -214,13 +215,19 @@ struct Said {
 }
 
 #[derive(Debug, Serialize)]
+struct Turn {
+    on: Vec<String>,
+    how: &'static str,
+}
+
+#[derive(Debug, Serialize)]
 struct Limited {
     mode: &'static str,
     share: String,
     requests_per_second: u32,
     burst: u32,
     in_flight: usize,
-    turn: Option<String>,
+    turn: Option<Turn>,
     slot: &'static str,
     slots: Option<usize>,
     priority: &'static str,
@@ -327,6 +334,20 @@ fn guarded(asked: Asked<'_>, config: &Config) -> Guarded {
     }
 }
 
+fn turn(turns: &Turns<'_>) -> Turn {
+    let name = |(repository, branch): &(&str, &str)| format!("{repository}/{branch}");
+    Turn {
+        on: turns.on.iter().map(name).collect(),
+        how: match (turns.kind, turns.at_the_end) {
+            (Kind::Moves, _) => "alone",
+            (Kind::Writes(_), false) => "beside other writes, not beside what moves the branch",
+            (Kind::Writes(_), true) => {
+                "the last bytes of its body wait for it, beside other writes, not beside what moves the branch"
+            }
+        },
+    }
+}
+
 fn limited(classified: &Classified, complete: bool, config: &Config, principal: Option<&Principal>) -> Limited {
     let plan = Plan::of(classified, complete, &config.limit);
     let enforced = config.mode == Mode::Enforce && config.limit.mode == RuleMode::Enforce;
@@ -339,7 +360,7 @@ fn limited(classified: &Classified, complete: bool, config: &Config, principal: 
         requests_per_second: plan.rate.per_second.get(),
         burst: plan.rate.burst.get(),
         in_flight: plan.in_flight,
-        turn: plan.turn.map(|(repository, branch)| format!("{repository}/{branch}")),
+        turn: plan.turns.as_ref().map(turn),
         slot: plan.slot.name(),
         slots: match plan.slot {
             Slot::Request => Some(config.limit.upstream.in_flight),
@@ -422,10 +443,10 @@ impl fmt::Display for Limited {
             self.share, self.requests_per_second, self.burst, self.in_flight
         )?;
         match &self.turn {
-            Some(branch) => writeln!(f, "  turn      on {branch}: one at a time")?,
+            Some(turn) => writeln!(f, "  turn      on {}: {}", turn.on.join(", "), turn.how)?,
             None => writeln!(
                 f,
-                "  turn      none: it names no branch that it moves, or turns are off"
+                "  turn      none: it names no branch that it changes, or it takes none (limit.branch)"
             )?,
         }
         match self.slots {
@@ -481,7 +502,7 @@ mod tests {
         assert_eq!(says, ["no", "nothing: it stands over other places"]);
         let text = explained.to_string();
         assert!(text.contains("guard       refused by rule main-stays\n"), "{text}");
-        assert!(text.contains("turn      on lake/main: one at a time"), "{text}");
+        assert!(text.contains("turn      on lake/main: alone"), "{text}");
     }
 
     #[test]
@@ -504,8 +525,8 @@ mod tests {
         let plain = said(&commit, Some(b"{\"message\":\"m\"}"), RULES);
         assert!(plain.force.starts_with("no: its body"), "{}", plain.force);
         assert_eq!(
-            (&*plain.limit.share, plain.limit.turn.as_deref()),
-            ("alice", Some("lake/main"))
+            (&*plain.limit.share, &*plain.limit.turn.unwrap().on),
+            ("alice", &["lake/main".to_owned()][..])
         );
         assert!(plain.limit.outlives_client);
     }

@@ -16,7 +16,7 @@ pub struct LimitConfig {
     pub mode: RuleMode,
     /// Each principal's share.
     pub principal: PrincipalLimit,
-    /// Turns on one branch: `serialize` or `off`.
+    /// Turns on one branch: `serialize`, `movers` or `off`.
     pub branch: BranchTurns,
     /// The whole upstream.
     pub upstream: UpstreamLimit,
@@ -72,9 +72,11 @@ impl Default for PrincipalLimit {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize, Serialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum BranchTurns {
-    /// What moves a branch goes one at a time.
+    /// What moves a branch goes one at a time, and no write to its staging area ends beside it.
     #[default]
     Serialize,
+    /// What moves a branch goes one at a time; writes take no turn.
+    Movers,
     /// No turns.
     Off,
 }

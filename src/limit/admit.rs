@@ -9,9 +9,11 @@ use super::Limit;
 use super::door::{Door, Entry};
 use super::gate::Pass;
 use super::line::Comer;
+use super::order::Kind;
 use super::plan::{self, Plan};
-use super::queue::Patience;
+use super::queue::{GaveUp, Patience};
 use super::slot::Slot;
+use super::tail::Turning;
 use super::turn::Turn;
 use crate::exchange::{Context, Rejection, Response};
 use crate::observe::metrics::ReasonLabels;
@@ -20,6 +22,11 @@ const OVER_SHARE: &str = "over-share";
 const BRANCH_BUSY: &str = "branch-busy";
 const UPSTREAM_BUSY: &str = "upstream-busy";
 
+/// Why a turn was not waited for to its end: the reasons of `turns_missed`.
+const SLOW_WRITE: &str = "slow-write";
+const TOO_LATE: &str = "too-late";
+const FULL: &str = "full";
+
 /// When to come again after a wait that was too long, where nothing better is known.
 const COME_AGAIN: Duration = Duration::from_secs(2);
 
@@ -27,14 +34,14 @@ const COME_AGAIN: Duration = Duration::from_secs(2);
 #[derive(Debug)]
 pub(super) struct Admitted {
     in_flight: Pass,
-    turn: Option<Turn>,
+    turns: Vec<Turn>,
     slot: Option<Entry>,
 }
 
 impl Admitted {
     /// Gives back what an answer's head frees, and lets its body hold the rest.
     pub(super) fn release(self, response: Response, slot: Slot) -> Response {
-        drop(self.turn);
+        drop(self.turns);
         let held = (self.in_flight, self.slot.filter(|_| slot == Slot::Stream));
         if response.body().is_complete() {
             return response;
@@ -69,20 +76,30 @@ impl Limit {
             }
         };
 
-        let mut turn = None;
-        if let Some((repository, branch)) = plan.turn {
-            turn = Some(match state.turns.at(repository, branch).try_turn() {
-                Ok(turn) => turn,
-                Err(place) => {
-                    drop(in_flight);
-                    let turn = patience
-                        .wait(place.turn())
-                        .await
-                        .map_err(|_| busy(BRANCH_BUSY, COME_AGAIN))?;
-                    in_flight = share.in_flight.enter_over();
-                    turn
+        let mut turns = Vec::new();
+        if let Some(wanted) = plan.turns.as_ref().filter(|wanted| !wanted.at_the_end) {
+            let mut meanwhile = Some(in_flight);
+            for (repository, branch) in &wanted.on {
+                let turn = match state.turns.at(repository, branch, wanted.kind, &key).try_turn() {
+                    Ok(turn) => turn,
+                    Err(place) => {
+                        meanwhile = None;
+                        match patience.wait(place.turn()).await {
+                            Ok(turn) => turn,
+                            Err(gave_up) if plan.always => {
+                                self.missed(missed_by(gave_up));
+                                break;
+                            }
+                            Err(_) => return Err(busy(BRANCH_BUSY, COME_AGAIN)),
+                        }
+                    }
+                };
+                if turn.beside_writes {
+                    self.missed(SLOW_WRITE);
                 }
-            });
+                turns.push(turn);
+            }
+            in_flight = meanwhile.unwrap_or_else(|| share.in_flight.enter_over());
         }
 
         let slot = match state.slots.door(plan.slot) {
@@ -103,7 +120,68 @@ impl Limit {
                 }
             }),
         };
-        Ok(Admitted { in_flight, turn, slot })
+        Ok(Admitted { in_flight, turns, slot })
+    }
+
+    /// The wait for the turns that a body's last bytes take.
+    pub(super) fn turning(&self, plan: &Plan<'_>, context: &Context) -> Turning {
+        let Some(wanted) = &plan.turns else {
+            return Box::pin(std::future::ready(Vec::new()));
+        };
+        let owned = |(repository, branch): &(&str, &str)| ((*repository).to_owned(), (*branch).to_owned());
+        let (kind, on): (_, Vec<_>) = (wanted.kind, wanted.on.iter().map(owned).collect());
+        let (limit, context) = (self.clone(), context.clone());
+        Box::pin(async move {
+            let mut turns = Vec::with_capacity(on.len());
+            for (repository, branch) in on {
+                let got = match limit.enforced {
+                    true => limit.turn_of_tail((&repository, &branch), kind, &context).await,
+                    false => Ok(limit.turn_in_shadow((&repository, &branch), kind, &context)),
+                };
+                match got {
+                    Ok(turn) => turns.push(turn),
+                    Err(reason) => {
+                        limit.missed(reason);
+                        tracing::debug!(request.id = %context.id(), reason, "the end of an upload goes without its turn");
+                        break;
+                    }
+                }
+            }
+            turns
+        })
+    }
+
+    async fn turn_of_tail(
+        &self,
+        (repository, branch): (&str, &str),
+        kind: Kind,
+        context: &Context,
+    ) -> Result<Turn, &'static str> {
+        let state = &*self.state;
+        let place = match state.turns.at(repository, branch, kind, &plan::key(context)).try_turn() {
+            Ok(turn) => return Ok(turn),
+            Err(place) => place,
+        };
+        let Ok(_waiting) = state.tails.try_acquire() else {
+            return Err(FULL);
+        };
+        let mut patience = Patience::new(&state.queue, context, self.config.max_waiting, self.config.max_wait.0);
+        patience.wait(place.turn()).await.map_err(missed_by)
+    }
+
+    fn turn_in_shadow(&self, (repository, branch): (&str, &str), kind: Kind, context: &Context) -> Turn {
+        let place = self.state.turns.beside(repository, branch, kind);
+        if place.ahead > 0 {
+            let what = format!("would have waited for {} before it", place.ahead);
+            self.note(context, BRANCH_BUSY, &what);
+        }
+        place.at_once()
+    }
+
+    /// Counts a turn that was not waited for to its end.
+    fn missed(&self, reason: &'static str) {
+        let missed = &self.state.metrics.turns_missed;
+        missed.get_or_create(&ReasonLabels { reason }).inc();
     }
 
     /// The same without ever waiting or refusing: says what it would have done.
@@ -126,17 +204,11 @@ impl Limit {
             self.note(context, OVER_SHARE, "would have waited for its own requests under way");
             share.in_flight.enter_over()
         });
-        let turn = plan.turn.map(|(repository, branch)| {
-            let place = state.turns.at(repository, branch);
-            if place.ahead > 0 {
-                self.note(
-                    context,
-                    BRANCH_BUSY,
-                    &format!("would have waited for {} before it", place.ahead),
-                );
-            }
-            place.unordered()
-        });
+        let before_it_goes = plan.turns.iter().filter(|wanted| !wanted.at_the_end);
+        let turns = before_it_goes
+            .flat_map(|wanted| wanted.on.iter().map(|on| (wanted.kind, *on)))
+            .map(|(kind, on)| self.turn_in_shadow(on, kind, context))
+            .collect();
         let slot = state.slots.door(plan.slot).map(|door| {
             door.try_enter().unwrap_or_else(|| {
                 if !plan.always {
@@ -145,7 +217,7 @@ impl Limit {
                 door.enter_over()
             })
         });
-        Admitted { in_flight, turn, slot }
+        Admitted { in_flight, turns, slot }
     }
 
     /// Writes down what shadow would have done.
@@ -156,6 +228,13 @@ impl Limit {
             .get_or_create(&ReasonLabels { reason })
             .inc();
         context.facts().shadow.push(format!("{reason}: {what}"));
+    }
+}
+
+fn missed_by(gave_up: GaveUp) -> &'static str {
+    match gave_up {
+        GaveUp::Full => FULL,
+        GaveUp::TooLate => TOO_LATE,
     }
 }
 

@@ -1,8 +1,9 @@
 //! Limit: clients wait a fair turn instead of meeting "too many requests".
 //!
-//! A request takes its principal's share (`share`), then the turn on the branch it moves (`turn`), then a slot of the upstream (`slot`),
+//! A request takes its principal's share (`share`), then the turn on the branch it changes (`turn`), then a slot of the upstream (`slot`),
 //! and waits for each, in line, `max_wait` in all (`queue`). Nobody holds a slot, or a place among its principal's requests on their way,
-//! while it waits for a turn: reads never wait for a branch. [`State`] lives on when the configuration is reloaded.
+//! while it waits for a turn: reads never wait for a branch. A write whose body is still coming is the exception: it goes up, and only its
+//! last bytes wait for the turn (`tail`). [`State`] lives on when the configuration is reloaded.
 
 pub mod plan;
 pub mod priority;
@@ -14,9 +15,11 @@ mod clock;
 mod door;
 mod gate;
 mod line;
+mod order;
 mod pace;
 mod queue;
 mod share;
+mod tail;
 #[cfg(test)]
 mod tests;
 mod turn;
@@ -25,16 +28,18 @@ use std::sync::Arc;
 
 use http::StatusCode;
 use hyper::ext::ReasonPhrase;
-use tokio::sync::watch;
+use tokio::sync::{Semaphore, watch};
+use tokio::task::AbortHandle;
 use tracing::Instrument as _;
 
 use crate::config::{LimitConfig, Mode, RuleMode, UpstreamLimit};
 use crate::exchange::step::Inner;
-use crate::exchange::{Context, Next, Rejection, Request, Response, Step};
+use crate::exchange::{Body, Context, Next, Rejection, Request, Response, Step};
 use crate::lakefs::Protocol;
 use crate::observe::Metrics;
 
 pub use bucket::Rate;
+pub use order::Kind;
 pub use plan::Plan;
 pub use priority::Priority;
 pub use slot::Slot;
@@ -42,6 +47,7 @@ pub use slot::Slot;
 use queue::Queue;
 use share::Shares;
 use slot::Slots;
+use tail::{Hold, TAILS_MAX, Tail};
 use turn::Turns;
 
 /// What lives on when the configuration changes: who has used what, who has a turn, who waits.
@@ -51,6 +57,8 @@ pub struct State {
     turns: Arc<Turns>,
     slots: Slots,
     queue: Queue,
+    /// Places for the tails that wait.
+    tails: Semaphore,
     /// How many mutations that outlive their clients are under way.
     mutations: watch::Sender<usize>,
     metrics: Arc<Metrics>,
@@ -72,6 +80,20 @@ impl Drop for Mutation {
     }
 }
 
+/// The request of a client that may leave before the last bytes of its body have gone: then it is given up.
+struct Client {
+    hold: Arc<Hold>,
+    task: AbortHandle,
+}
+
+impl Drop for Client {
+    fn drop(&mut self) {
+        if self.hold.cut() {
+            self.task.abort();
+        }
+    }
+}
+
 impl State {
     /// Nobody has used anything yet.
     pub fn new(metrics: Arc<Metrics>) -> Self {
@@ -80,6 +102,7 @@ impl State {
             turns: Arc::default(),
             slots: Slots::new(&UpstreamLimit::default()),
             queue: Queue::new(Arc::clone(&metrics)),
+            tails: Semaphore::new(TAILS_MAX),
             mutations: watch::Sender::new(0),
             metrics,
         }
@@ -104,7 +127,8 @@ impl State {
 
     /// Waits for the turn on a branch, for work of the gateway's own; ended when what it answers is dropped.
     pub async fn turn(&self, repository: &str, branch: &str) -> impl Send + use<> {
-        self.turns.at(repository, branch).turn().await
+        let own = Arc::from("");
+        self.turns.at(repository, branch, Kind::Moves, &own).turn().await
     }
 
     /// On how many branches somebody has a turn.
@@ -114,7 +138,7 @@ impl State {
 }
 
 /// The limit layer.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Limit {
     config: LimitConfig,
     enforced: bool,
@@ -152,19 +176,34 @@ impl Step for Limit {
         } else {
             self.admit_in_shadow(&plan, &context)
         };
-        let slot = plan.slot;
+        let tail = plan.turns.as_ref().is_some_and(|turns| turns.at_the_end);
+        let hold = tail.then(Hold::new);
+        let request = match &hold {
+            Some(hold) => {
+                let turning = self.turning(&plan, &context);
+                request.map(|body| Body::new(Tail::new(body, Arc::clone(hold), turning)))
+            }
+            None => request,
+        };
+        let (slot, held) = (plan.slot, hold.clone());
         let run = async move {
             let response = next.run(request).await;
+            held.iter().for_each(|hold| hold.answered());
             admitted.release(response, slot)
         };
-        let mut response = if plan.outlives_client {
+        let mut response = if plan.outlives_client || tail {
             // hyper drops this future when the client leaves; the task goes on, and its answer ends the turn.
             let mutation = Mutation::begin(&self.state);
             let task = async move {
                 let _mutation = mutation;
                 run.await
             };
-            match tokio::spawn(task.in_current_span()).await {
+            let task = tokio::spawn(task.in_current_span());
+            let _client = hold.map(|hold| Client {
+                hold,
+                task: task.abort_handle(),
+            });
+            match task.await {
                 Ok(response) => response,
                 Err(error) => match error.try_into_panic() {
                     Ok(panic) => std::panic::resume_unwind(panic),

@@ -5,15 +5,30 @@
 use std::sync::Arc;
 
 use super::bucket::Rate;
+use super::order::Kind;
 use super::priority::{Priority, goes_on_with_upload};
 use super::slot::Slot;
-use super::turn::moves_branch;
+use super::turn;
 use crate::config::{BranchTurns, LimitConfig};
 use crate::exchange::Context;
-use crate::lakefs::{Class, Classified};
+use crate::lakefs::{Class, Classified, Role};
+
+/// The most branches that one request takes turns on: a bulk delete may name a thousand.
+const BRANCHES_MAX: usize = 8;
+
+/// The turns that a request takes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Turns<'a> {
+    /// What they are for.
+    pub kind: Kind,
+    /// Repositories and branches, in the order in which they are taken.
+    pub on: Vec<(&'a str, &'a str)>,
+    /// Whether the request goes without them, and its body's last bytes wait for them.
+    pub at_the_end: bool,
+}
 
 /// What applies to one request.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Plan<'a> {
     /// The class whose rate it uses.
     pub class: Class,
@@ -21,15 +36,16 @@ pub struct Plan<'a> {
     pub rate: Rate,
     /// How many requests of its principal may be on their way.
     pub in_flight: usize,
-    /// Repository and branch that it takes a turn on.
-    pub turn: Option<(&'a str, &'a str)>,
+    /// The turns it takes, if any.
+    pub turns: Option<Turns<'a>>,
     /// What it takes of the upstream.
     pub slot: Slot,
     /// How soon it goes among others when the upstream is full.
     pub priority: Priority,
     /// Its principal's part of a full upstream, beside others with theirs.
     pub weight: u32,
-    /// Whether it takes a slot at once, full or not: a refusal would throw away the upload that it goes on with.
+    /// Whether it takes a slot at once, full or not, and goes without a turn that does not come in time: a refusal would throw away the
+    /// upload that it goes on with.
     pub always: bool,
     /// Whether it goes on when its client leaves: lakeFS would cancel half-done work whose every byte it has.
     pub outlives_client: bool,
@@ -39,19 +55,48 @@ impl<'a> Plan<'a> {
     /// `complete` tells whether the request's body is all here.
     pub fn of(classified: &'a Classified, complete: bool, config: &LimitConfig) -> Self {
         let spec = classified.operation.spec();
-        let in_turn = config.branch == BranchTurns::Serialize && moves_branch(classified.operation);
+        let turns = turns(classified, complete, config.branch);
+        // Who has a turn holds a request slot, never a stream's: see `tail`.
+        let before_it_goes = turns.as_ref().is_some_and(|turns| !turns.at_the_end);
         Self {
             class: spec.class,
             rate: Rate::of(&config.principal),
             in_flight: config.principal.in_flight,
-            turn: classified.branch().filter(|_| in_turn),
-            slot: Slot::of(classified.operation, complete),
+            turns,
+            slot: Slot::of(classified.operation, complete || before_it_goes),
             priority: Priority::of(classified.operation),
             weight: 1,
             always: goes_on_with_upload(classified.operation),
             outlives_client: spec.mutates && complete,
         }
     }
+}
+
+fn turns(classified: &Classified, complete: bool, config: BranchTurns) -> Option<Turns<'_>> {
+    let kind = turn::kind(classified.operation)?;
+    let wanted = match config {
+        BranchTurns::Serialize => true,
+        BranchTurns::Movers => kind == Kind::Moves,
+        BranchTurns::Off => false,
+    };
+    let mut on: Vec<_> = match kind {
+        _ if !wanted => return None,
+        Kind::Moves => classified.branch().into_iter().collect(),
+        Kind::Writes(_) => {
+            let subjects = classified.targets.iter().filter(|target| target.role == Role::Subject);
+            subjects
+                .filter_map(|target| Some((&*target.repository, target.reference.as_deref()?)))
+                .collect()
+        }
+    };
+    on.sort_unstable();
+    on.dedup();
+    on.truncate(BRANCHES_MAX);
+    (!on.is_empty()).then_some(Turns {
+        kind,
+        on,
+        at_the_end: !complete && kind != Kind::Moves,
+    })
 }
 
 /// What a request's share is kept by: its principal's key, or its client's address (of IPv6 the network) where auth named nobody.

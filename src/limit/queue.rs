@@ -93,7 +93,7 @@ impl Drop for Patience<'_> {
             self.queue.metrics.waiting.dec();
             let waited = began.elapsed();
             self.queue.metrics.queue_seconds.observe(waited.as_secs_f64());
-            self.context.facts().queued = waited;
+            self.context.facts().queued += waited;
         }
     }
 }

@@ -93,6 +93,8 @@ metrics! {
     queue_seconds: Histogram = "queue_duration_seconds", seconds();
     /// Waits that limits in shadow mode would have imposed.
     shadow_waits: Family<ReasonLabels, Counter> = "shadow_waits", Family::default();
+    /// Turns on a branch that were not waited for to their end.
+    turns_missed: Family<ReasonLabels, Counter> = "turns_missed", Family::default();
     /// Requests waiting for a turn now.
     waiting: Gauge = "waiting", Gauge::default();
     /// Requests on their way now.

@@ -4,6 +4,7 @@ mod door;
 mod line;
 mod shares;
 mod slots;
+mod tails;
 mod turns;
 
 use std::convert::Infallible;
@@ -116,6 +117,12 @@ impl World {
                 took,
             }
         })
+    }
+
+    /// How often a turn was not waited for to its end.
+    fn missed(&self, reason: &'static str) -> u64 {
+        let labels = crate::observe::metrics::ReasonLabels { reason };
+        self.state.metrics.turns_missed.get_or_create(&labels).get()
     }
 
     /// That nobody holds or waits for anything any more.

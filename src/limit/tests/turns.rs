@@ -45,19 +45,152 @@ async fn movers_of_all_kinds_share_the_turn_and_other_branches_do_not() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn reads_and_staged_writes_never_wait_for_a_turn() {
+async fn reads_never_wait_for_a_turn() {
     // Three at a time for one principal: committers that wait for their turn do not use up the places of its reads.
     let world = World::new(|config| config.principal.in_flight = 3);
     let commits: Vec<_> = (0..20).map(|_| world.send(commit("main"))).collect();
     settle().await;
-    let upload = request(Operation::LinkPhysicalAddress, "main", "alice", Protocol::Rest);
-    for other in [world.send(read()), world.send(upload)] {
-        assert_eq!(other.await.unwrap().took, WORK);
-    }
+    assert_eq!(world.send(read()).await.unwrap().took, WORK);
     for answer in commits {
         assert_eq!(answer.await.unwrap().status(), 200);
     }
     world.assert_idle();
+}
+
+fn link(branch: &str) -> Request {
+    request(Operation::LinkPhysicalAddress, branch, "alice", Protocol::Rest)
+}
+
+#[tokio::test(start_paused = true)]
+async fn writes_go_beside_each_other_but_not_beside_a_mover() {
+    let world = World::new(|_| {});
+    let before = [world.send(link("main")), world.send(link("main"))];
+    settle().await;
+    let mover = world.send(commit("main"));
+    tokio::time::sleep(WORK / 2).await;
+    let (after, elsewhere) = (world.send(link("main")), world.send(link("dev")));
+    for answer in before {
+        assert_eq!(answer.await.unwrap().took, WORK);
+    }
+    assert_eq!(elsewhere.await.unwrap().took, WORK);
+    assert_eq!(mover.await.unwrap().took, WORK * 2, "after the writes under way");
+    assert_eq!(after.await.unwrap().took, WORK * 5 / 2, "after the mover");
+    world.assert_idle();
+}
+
+#[tokio::test(start_paused = true)]
+async fn neither_a_stream_of_writes_nor_a_queue_of_movers_starves_the_other() {
+    let world = World::new(|_| {});
+    let mut sent = Vec::new();
+    for number in 0..100 {
+        sent.push(world.send(link("main")));
+        if number == 10 {
+            let mover = world.send(commit("main"));
+            sent.push(tokio::spawn(async move {
+                let answer = mover.await.unwrap();
+                assert!(answer.took < WORK * 3, "{:?}", answer.took);
+                answer
+            }));
+        }
+        tokio::time::sleep(WORK / 10).await;
+    }
+    for answer in sent {
+        assert_eq!(answer.await.unwrap().status(), 200);
+    }
+    let movers: Vec<_> = (0..20).map(|_| world.send(commit("main"))).collect();
+    settle().await;
+    let write = world.send(link("main")).await.unwrap();
+    assert_eq!(write.took, WORK * 2, "after the mover under way");
+    for answer in movers {
+        assert_eq!(answer.await.unwrap().status(), 200);
+    }
+    world.assert_idle();
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_principal_with_one_commit_goes_between_those_of_one_with_many() {
+    let world = World::new(|_| {});
+    let mut sent = Vec::new();
+    for number in 0..5 {
+        sent.push(world.send(named(commit("main"), number)));
+        settle().await;
+    }
+    let polite = request(Operation::Commit, "main", "bob", Protocol::Rest);
+    sent.push(world.send(named(polite, "bob")));
+    for answer in sent {
+        assert_eq!(answer.await.unwrap().status(), 200);
+    }
+    assert_eq!(world.lakefs.came(), ["0", "1", "bob", "2", "3", "4"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_write_that_lakefs_takes_long_for_holds_up_a_mover_for_its_lease_only() {
+    let world = World::new(|_| {});
+    let never = service_fn(|_: Request| std::future::pending::<Result<Response, Infallible>>());
+    let complete = request(Operation::S3CompleteMultipartUpload, "main", "alice", Protocol::S3);
+    let stuck = world.send_to(complete, never);
+    settle().await;
+    let mover = world.send(commit("main")).await.unwrap();
+    assert_eq!(mover.took, Duration::from_secs(2) + WORK);
+    assert_eq!(world.missed("slow-write"), 1);
+    stuck.abort();
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_complete_goes_without_a_turn_that_does_not_come_in_time() {
+    let world = World::new(|config| config.max_wait = Period(WORK / 4));
+    let mover = world.send(commit("main"));
+    settle().await;
+    let complete = request(
+        Operation::CompletePresignMultipartUpload,
+        "main",
+        "alice",
+        Protocol::Rest,
+    );
+    let complete = world.send(complete).await.unwrap();
+    assert_eq!((complete.status(), complete.took), (200, WORK * 5 / 4));
+    assert_eq!(world.missed("too-late"), 1);
+    mover.await.unwrap();
+    world.assert_idle();
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_bulk_delete_takes_turns_on_all_its_branches_and_none_waits_for_ever() {
+    let world = World::new(|_| {});
+    let across = |branches: [&str; 2]| {
+        let request = request(Operation::S3DeleteObjects, branches[0], "alice", Protocol::S3);
+        let context = Context::of(&request);
+        let mut classified = context.classified().unwrap().clone();
+        let mut other = classified.targets[0].clone();
+        other.reference = Some(branches[1].to_owned());
+        classified.targets.push(other);
+        let fresh = Context::new(*context.client());
+        fresh.set_classified(classified);
+        fresh.set_principal(context.principal().unwrap().clone());
+        let mut request = request;
+        request.extensions_mut().insert(fresh);
+        request
+    };
+    let movers = [world.send(commit("a")), world.send(commit("b"))];
+    settle().await;
+    let deletes = [["a", "b"], ["b", "a"]].map(|branches| world.send(across(branches)));
+    settle().await;
+    let later = [world.send(commit("a")), world.send(commit("b"))];
+    for answer in movers.into_iter().chain(deletes).chain(later) {
+        assert_eq!(answer.await.unwrap().status(), 200);
+    }
+    world.assert_idle();
+}
+
+#[tokio::test(start_paused = true)]
+async fn with_movers_only_writes_take_no_turn() {
+    let world = World::new(|config| config.branch = crate::config::BranchTurns::Movers);
+    let commits = [world.send(commit("main")), world.send(commit("main"))];
+    settle().await;
+    assert_eq!(world.send(link("main")).await.unwrap().took, WORK);
+    let took = futures_util::future::join_all(commits).await;
+    let took: Vec<_> = took.into_iter().map(|answer| answer.unwrap().took).collect();
+    assert_eq!(took, [WORK, WORK * 2]);
 }
 
 #[tokio::test(start_paused = true)]
