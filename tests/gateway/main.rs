@@ -27,6 +27,8 @@ mod support;
 #[cfg(test)]
 mod tls;
 #[cfg(test)]
+mod turns;
+#[cfg(test)]
 mod upstream;
 #[cfg(test)]
 mod upstream_http2;

@@ -38,6 +38,11 @@ impl RawLakefs {
         Wire::new(stream)
     }
 
+    /// The same, whenever it comes.
+    pub(crate) async fn accept_whenever(&self) -> Wire {
+        Wire::new(self.listener.accept().await.expect("accepts").0)
+    }
+
     /// Serves everything with `answer`, until the test ends.
     pub(crate) fn serve(self, answer: impl Fn(&Message) -> Vec<u8> + Send + Sync + 'static) -> ServedLakefs {
         let served = ServedLakefs {
