@@ -15,7 +15,7 @@ use crate::config::Config;
 use crate::exchange::classify::InspectionLimits;
 use crate::exchange::step::{Answer, Inner, step};
 use crate::exchange::{Classify, Request, Response};
-use crate::guard::Guard;
+use crate::guard::{self, Guard};
 use crate::lakefs_client::Dialer;
 use crate::limit::{self, Limit};
 use crate::observe::{Metrics, Observe};
@@ -35,6 +35,8 @@ pub struct State {
     pub audit: Arc<Audit>,
     /// Bearers, proofs, failed logins.
     pub auth: Arc<auth::State>,
+    /// lakeFS's own rules.
+    pub guard: Arc<guard::State>,
     /// The ledger of uploads.
     pub ledger: Arc<Ledger>,
     /// Buckets, turns, slots.
@@ -73,8 +75,13 @@ pub fn build(config: &Config, state: &State) -> Pipeline {
         .layer(step(Auth::new(&config.auth, config.mode, Arc::clone(&state.auth))))
         // Outside guard and limit, so that a refused upload is in the ledger too.
         .layer(step(Uploads::new(Arc::clone(&state.ledger))))
-        // Before limit: it is pure, and only what will be forwarded takes a token or a place in the queue.
-        .layer(step(Guard::new(&config.guard, config.mode)))
+        // Before limit: only what will be forwarded takes a token or a place in the queue.
+        .layer(step(Guard::new(
+            &config.guard,
+            config.mode,
+            Arc::clone(&state.guard),
+            auth::service(&config.auth, &state.auth),
+        )))
         // The principal's share, then the turn on the branch, then a slot of the upstream.
         .layer(step(Limit::new(&config.limit, config.mode, Arc::clone(&state.limit))))
         // After limit: a change goes only if its line in the audit log has a place.

@@ -38,6 +38,18 @@ pub struct AuthConfig {
     pub egress_proxy: Option<HttpUrl>,
 }
 
+impl AuthConfig {
+    /// Whether the gateway has a user of its own before lakeFS, for calls that no client's request carries.
+    pub fn has_own_user(&self) -> bool {
+        self.service.is_some()
+            || match &self.upstream {
+                UpstreamIdentity::Passthrough => false,
+                UpstreamIdentity::Login(_) => true,
+                UpstreamIdentity::Mint(mint) => mint.user.is_some(),
+            }
+    }
+}
+
 impl Default for AuthConfig {
     fn default() -> Self {
         Self {

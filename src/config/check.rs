@@ -11,7 +11,7 @@ use rustls::pki_types::{PrivateKeyDer, UnixTime};
 use super::problem::Problem;
 use super::tls::PemFile;
 use super::types::{HttpUrl, Period, Secret};
-use super::{Config, Listener, UpstreamIdentity, certificates, rules};
+use super::{Config, LakefsRules, Listener, UpstreamIdentity, certificates, rules};
 
 /// A problem and the other keys that make it one.
 #[derive(Debug)]
@@ -49,6 +49,7 @@ pub(super) fn findings(config: &Config) -> Vec<Finding> {
     findings.numbers(config);
     findings.periods(config);
     findings.record(config);
+    findings.guard(config);
     findings.log(config);
     findings.0
 }
@@ -389,17 +390,23 @@ impl Findings {
                 "write 1 to 100 letters, digits, `-` and `_`",
             );
         }
-        let own = config.auth.service.is_some()
-            || match &config.auth.upstream {
-                UpstreamIdentity::Passthrough => false,
-                UpstreamIdentity::Login(_) => true,
-                UpstreamIdentity::Mint(mint) => mint.user.is_some(),
-            };
+        let own = config.auth.has_own_user();
         if !own && undo != &super::UndoConfig::default() && !undo.operations.is_empty() {
             let problem = Problem::warning(
                 "record.undo",
                 "writes heads down, and the gateway has no user of its own: `lakegate undo apply` cannot bring them back, and expired tags stay",
                 "write `service: { access_key_id: ..., secret_access_key: ... }` below `auth`",
+            );
+            self.among(&["auth.service", "auth.upstream"], problem);
+        }
+    }
+
+    fn guard(&mut self, config: &Config) {
+        if !matches!(config.guard.lakefs_rules, None | Some(LakefsRules::Off)) && !config.auth.has_own_user() {
+            let problem = Problem::error(
+                "guard.lakefs_rules",
+                "asks for lakeFS's own rules, and the gateway has no user of its own to read them with",
+                "write `service: { access_key_id: ..., secret_access_key: ... }` below `auth`, or `lakefs_rules: off`",
             );
             self.among(&["auth.service", "auth.upstream"], problem);
         }

@@ -22,6 +22,21 @@ pub struct GuardConfig {
     pub roles: Vec<RoleConfig>,
     /// The rules. A request is refused if any rule refuses it, whatever others allow.
     pub rules: Vec<RuleConfig>,
+    /// Whether lakeFS's own branch protection rules count too, each as `preset: protect` over its pattern. Without it: `enforce` where the
+    /// gateway has a user of its own to read them with (`auth.service`, or `auth.upstream` with one user), else `off`.
+    pub lakefs_rules: Option<LakefsRules>,
+}
+
+/// What lakeFS's own branch protection rules are to the gateway.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum LakefsRules {
+    /// They refuse, and what cannot be judged because they cannot be read is refused for now.
+    Enforce,
+    /// It is only said what they would refuse.
+    Shadow,
+    /// They are lakeFS's alone.
+    Off,
 }
 
 impl GuardConfig {

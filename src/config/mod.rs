@@ -39,7 +39,8 @@ pub use admin::AdminConfig;
 pub use audit::{AuditConfig, OnFull, ReadsConfig, RotateConfig, SyncPolicy};
 pub use auth::{AuthConfig, BasicConfig, LoginConfig, MintConfig, S3KeyConfig, SignedCookieConfig, UpstreamIdentity};
 pub use guard::{
-    Effect, GuardConfig, GuardDefault, HardResetMember, OperationId, Preset, Role, RoleConfig, RuleConfig, WhoConfig,
+    Effect, GuardConfig, GuardDefault, HardResetMember, LakefsRules, OperationId, Preset, Role, RoleConfig, RuleConfig,
+    WhoConfig,
 };
 pub use limit::{BranchTurns, LimitConfig, PrincipalLimit, UpstreamLimit};
 pub use listen::{ListenConfig, Listener};

@@ -60,6 +60,8 @@ pub enum Rejection {
         /// When to come back.
         retry_after: Duration,
     },
+    /// Whether lakeFS's own rules protect what is about to be hurt cannot be known: why.
+    ProtectionUnknown(String),
     /// An endpoint that the configuration keeps closed.
     Closed(&'static str),
     /// A method the gateway does not forward (CONNECT, TRACE).
@@ -125,6 +127,7 @@ impl Rejection {
             | Self::ApprovalRequired { .. }
             | Self::NotGranted(_)
             | Self::Frozen { .. }
+            | Self::ProtectionUnknown(_)
             | Self::Closed(_)
             | Self::TooLarge { .. }
             | Self::InspectionTimeout
@@ -186,7 +189,9 @@ impl Rejection {
             Self::InspectionTimeout | Self::BodyTimeout => StatusCode::REQUEST_TIMEOUT,
             Self::ChunkedUnsigned => StatusCode::NOT_IMPLEMENTED,
             Self::OverShare { status, .. } => *status,
-            Self::Busy { .. } | Self::CannotRecord(_) | Self::Frozen { .. } => StatusCode::SERVICE_UNAVAILABLE,
+            Self::Busy { .. } | Self::CannotRecord(_) | Self::Frozen { .. } | Self::ProtectionUnknown(_) => {
+                StatusCode::SERVICE_UNAVAILABLE
+            }
             Self::UpstreamDown(_) | Self::UpstreamBroken(_) => StatusCode::BAD_GATEWAY,
             Self::UpstreamTimeout => StatusCode::GATEWAY_TIMEOUT,
             Self::Internal => StatusCode::INTERNAL_SERVER_ERROR,
@@ -205,6 +210,7 @@ impl Rejection {
             Self::ApprovalRequired { .. } => "approval-required",
             Self::NotGranted(_) => "not-granted",
             Self::Frozen { .. } => "frozen",
+            Self::ProtectionUnknown(_) => "protection-unknown",
             Self::Closed(_) => "closed",
             Self::MethodRefused => "method-refused",
             Self::HeadTooLarge => "head-too-large",
@@ -243,6 +249,10 @@ impl Rejection {
             Self::ApprovalRequired { rule, what } => {
                 format!("rule `{rule}` asks for the approval of a second person: {what}")
             }
+            Self::ProtectionUnknown(_) => {
+                "the gateway cannot read lakeFS's branch protection rules now, and so does not forward what they may protect from: try again"
+                    .to_owned()
+            }
             Self::Closed(what) => format!("{what} is closed at the gateway"),
             Self::MethodRefused => "the gateway does not forward this method".to_owned(),
             Self::HeadTooLarge => "the request's target and headers are too long".to_owned(),
@@ -277,6 +287,7 @@ impl Rejection {
                 Some(*retry_after)
             }
             Self::CannotRecord(_) => Some(Duration::from_secs(5)),
+            Self::ProtectionUnknown(_) => Some(Duration::from_secs(1)),
             _ => None,
         }
     }
@@ -290,6 +301,7 @@ impl Rejection {
             | Self::ConfirmationStale { rule, .. }
             | Self::ApprovalRequired { rule, .. } => Some(rule),
             Self::NotGranted(_) => Some("guard.default"),
+            Self::ProtectionUnknown(_) => Some("guard.lakefs_rules"),
             _ => None,
         }
     }
@@ -297,7 +309,10 @@ impl Rejection {
     /// What the log gets besides the reason code.
     fn cause(&self) -> Option<&str> {
         match self {
-            Self::UpstreamDown(cause) | Self::UpstreamBroken(cause) | Self::CannotRecord(cause) => Some(cause),
+            Self::UpstreamDown(cause)
+            | Self::UpstreamBroken(cause)
+            | Self::CannotRecord(cause)
+            | Self::ProtectionUnknown(cause) => Some(cause),
             Self::BadRequest(what) | Self::AmbiguousTarget(what) => Some(what),
             _ => None,
         }
@@ -382,7 +397,11 @@ impl Rejection {
             Self::InspectionTimeout | Self::BodyTimeout => "RequestTimeout",
             Self::ChunkedUnsigned => "NotImplemented",
             Self::BodyBroken => "IncompleteBody",
-            Self::OverShare { .. } | Self::Busy { .. } | Self::CannotRecord(_) | Self::Frozen { .. } => "SlowDown",
+            Self::OverShare { .. }
+            | Self::Busy { .. }
+            | Self::CannotRecord(_)
+            | Self::Frozen { .. }
+            | Self::ProtectionUnknown(_) => "SlowDown",
             Self::UpstreamDown(_) | Self::UpstreamBroken(_) | Self::UpstreamTimeout | Self::Internal => "InternalError",
         }
     }
@@ -468,6 +487,7 @@ mod tests {
             (Rejection::UpstreamBroken(text()), false, 502, 502),
             (Rejection::UpstreamTimeout, false, 504, 504),
             (Rejection::CannotRecord(text()), true, 503, 503),
+            (Rejection::ProtectionUnknown(text()), true, 503, 503),
             (Rejection::Internal, false, 500, 500),
         ]
     }

@@ -51,8 +51,13 @@ pub struct Decision<'a> {
 
 /// Decides.
 pub fn decide<'a>(asked: Asked<'a>, rules: &'a Rules) -> Decision<'a> {
+    decide_of(asked, Dangers::of(asked.classified, asked.method), rules)
+}
+
+/// Decides, where it is known which dangers there are.
+pub(super) fn decide_of<'a>(asked: Asked<'a>, dangers: Dangers, rules: &'a Rules) -> Decision<'a> {
     let mut decision = Decision::default();
-    let dangers = Dangers::of(asked.classified, asked.method).and(rules.dangers());
+    let dangers = dangers.and(rules.dangers());
     causes(&asked, dangers, rules.operations().any(&asked), |cause, place| {
         rules.standing_over(place, |number, rule| {
             if rule.is_of(cause, asked.classified.force)

@@ -107,7 +107,10 @@ impl fmt::Display for Refusal<'_> {
                 if let Some(instead) = self.instead() {
                     write!(f, "{instead}, or ")?;
                 }
-                f.write_str("ask whoever owns the gateway's rules")
+                f.write_str(match rule.is_theirs() {
+                    false => "ask whoever owns the gateway's rules",
+                    true => "ask whoever sets the repository's branch protection rules in lakeFS",
+                })
             }
         }
     }
@@ -179,7 +182,9 @@ impl fmt::Display for What<'_> {
                 f,
                 "a change below `_lakefs_actions/`, whose hooks reach every branch of repository `{repository}`,"
             ),
-            Danger::DeleteUser => f.write_str("deletion of a user"),
+            Danger::DeleteUser => {
+                f.write_str("deletion of a user who is, or may be, lakeFS's only one or the gateway's own")
+            }
             Danger::Force => write!(f, "`force`, on `{branch}` of repository `{repository}`,"),
             Danger::Lifecycle => write!(f, "a change of the lifecycle rules of repository `{repository}`"),
             Danger::UnknownMutation => write!(

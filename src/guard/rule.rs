@@ -7,16 +7,22 @@ use super::decide::{Asked, Cause};
 use super::index::Index;
 use super::operations::Operations;
 use super::pattern::{Pattern, literal_beginning};
+use super::theirs;
 use super::when::When;
 use super::who::Who;
-use crate::config::{Effect, GuardConfig, GuardDefault, HardResetMember, RoleConfig, RuleConfig, RuleMode};
+use crate::config::{Effect, GuardConfig, GuardDefault, HardResetMember, Preset, RoleConfig, RuleConfig, RuleMode};
 use crate::lakefs::glob::Glob;
 use crate::lakefs::{Danger, Dangers, Force, ObjectPath, Operation, Place};
+
+/// How much of a pattern of lakeFS's names its rule.
+const NAME_MAX: usize = 100;
 
 /// One rule.
 #[derive(Debug)]
 pub struct Rule {
     name: String,
+    /// Whether it is one of lakeFS's own.
+    theirs: bool,
     effect: Effect,
     shadow: bool,
     pub(super) who: Who,
@@ -42,6 +48,7 @@ impl Rule {
     fn new(config: &RuleConfig) -> Self {
         Self {
             name: config.name.clone(),
+            theirs: false,
             effect: config.effect,
             shadow: config.mode == RuleMode::Shadow,
             who: Who::new(&config.users, &config.groups, &config.keys, &config.addresses),
@@ -89,6 +96,11 @@ impl Rule {
     /// Its name.
     pub fn name(&self) -> &str {
         &self.name
+    }
+
+    /// Whether it is lakeFS's own, and no one's at the gateway.
+    pub fn is_theirs(&self) -> bool {
+        self.theirs
     }
 
     /// What happens where it speaks.
@@ -272,6 +284,37 @@ impl Rules {
         compiled
     }
 
+    /// lakeFS's own rules of a repository, by their patterns: each is `preset: protect` over its pattern, but for what `theirs` leaves out. One
+    /// that cannot be read stands over every branch: lakeFS itself then fails every check in the repository.
+    pub(super) fn of_lakefs(repository: &str, patterns: &[String]) -> Self {
+        let left_out = Danger::ALL.iter().filter(|danger| !theirs::DANGERS.has(**danger));
+        // It goes into headers and logs, and a pattern may be anything, of any length.
+        let name = |pattern: &str| {
+            pattern
+                .chars()
+                .filter(|c| !c.is_control())
+                .take(NAME_MAX)
+                .collect::<String>()
+        };
+        let rule = |pattern: &String| RuleConfig {
+            name: format!("lakefs:{}", name(pattern)),
+            preset: Some(Preset::Protect),
+            allow: left_out.clone().copied().collect(),
+            repositories: vec![repository.to_owned()],
+            branches: Some(vec![pattern.clone()]),
+            tags: Some(Vec::new()),
+            ..RuleConfig::default()
+        };
+        let mut rules = Self::new(&GuardConfig {
+            rules: patterns.iter().map(rule).collect(),
+            ..GuardConfig::default()
+        });
+        for rule in &mut rules.rules {
+            rule.theirs = true;
+        }
+        rules
+    }
+
     fn index_by_place(&mut self, at: usize, config: &RuleConfig) {
         let Some(rule) = self.rules.get(at) else { return };
         self.dangers = self.dangers.or(rule.dangers);
@@ -305,6 +348,11 @@ impl Rules {
     /// The operations of which any rule speaks that refuses or requires.
     pub(super) fn operations(&self) -> &Operations {
         &self.operations
+    }
+
+    /// Whether any repository could be hidden from anybody.
+    pub(super) fn may_hide_repositories(&self) -> bool {
+        self.default == GuardDefault::Deny || self.operations.has(Operation::GetRepository)
     }
 
     /// Shows `each` the rules that refuse or require over a place, with their numbers in the configuration. A rule may come more than

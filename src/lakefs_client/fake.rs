@@ -36,6 +36,8 @@ pub(crate) const SECRET: &str = "fake/secret+of=admin:with:colons";
 
 /// Where branches and tags are.
 const REPOSITORIES: &str = "/api/v1/repositories/";
+/// How the path of a repository's branch protection rules ends.
+const RULES: &str = "/settings/branch_protection";
 
 /// The server.
 pub(crate) struct FakeLakefs {
@@ -51,6 +53,9 @@ struct State {
     seen: Mutex<Vec<(Method, String, HeaderMap)>>,
     /// Paths of branches and tags below `/api/v1/repositories/`, and their commits.
     refs: Mutex<BTreeMap<String, String>>,
+    /// Branch protection rules, by repository.
+    rules: Mutex<BTreeMap<String, Vec<String>>>,
+    users: Mutex<Vec<String>>,
     connections: AtomicUsize,
     arrived: watch::Sender<usize>,
     answered: watch::Sender<usize>,
@@ -71,6 +76,8 @@ impl FakeLakefs {
             failure: Mutex::default(),
             seen: Mutex::default(),
             refs: Mutex::default(),
+            rules: Mutex::default(),
+            users: Mutex::new(vec!["admin".into()]),
             connections: AtomicUsize::new(0),
             arrived: watch::Sender::new(0),
             answered: watch::Sender::new(0),
@@ -166,6 +173,23 @@ impl FakeLakefs {
         self.state.refs.lock().unwrap().get(path).cloned()
     }
 
+    /// Sets the branch protection rules of a repository (`None`: there is no such repository).
+    pub(crate) fn protect(&self, repository: &str, patterns: Option<&[&str]>) {
+        let mut rules = self.state.rules.lock().unwrap();
+        match patterns {
+            Some(patterns) => {
+                let patterns = patterns.iter().map(|&pattern| pattern.to_owned());
+                rules.insert(repository.into(), patterns.collect())
+            }
+            None => rules.remove(repository),
+        };
+    }
+
+    /// Sets the users that it lists.
+    pub(crate) fn set_users(&self, users: &[&str]) {
+        *self.state.users.lock().unwrap() = users.iter().map(|&user| user.to_owned()).collect();
+    }
+
     /// All branches and tags.
     pub(crate) fn refs(&self) -> Vec<String> {
         self.state.refs.lock().unwrap().keys().cloned().collect()
@@ -249,6 +273,18 @@ impl State {
                 *answer.status_mut() = StatusCode::NO_CONTENT;
                 answer
             }
+            (None, "/api/v1/auth/users") => {
+                let users = self.users.lock().unwrap();
+                let results: Vec<Value> = users
+                    .iter()
+                    .map(|user| json!({"id": user, "creation_date": 0}))
+                    .collect();
+                json_answer(StatusCode::OK, &json!({"results": results}))
+            }
+            (None, path) if path.ends_with(RULES) => match self.whose(&head.headers) {
+                Ok(Some(_)) => self.protection(path),
+                _ => unauthenticated(),
+            },
             (None, path) if path.starts_with(REPOSITORIES) => match self.whose(&head.headers) {
                 Ok(Some(_)) => self.repositories(&head, &body),
                 _ => unauthenticated(),
@@ -257,6 +293,17 @@ impl State {
         };
         self.answered.send_modify(|count| *count += 1);
         answer
+    }
+
+    fn protection(&self, path: &str) -> Response<Full<Bytes>> {
+        let repository = path.trim_start_matches(REPOSITORIES).trim_end_matches(RULES);
+        match self.rules.lock().unwrap().get(repository) {
+            Some(patterns) => {
+                let rules: Vec<Value> = patterns.iter().map(|pattern| json!({"pattern": pattern})).collect();
+                json_answer(StatusCode::OK, &json!(rules))
+            }
+            None => json_answer(StatusCode::NOT_FOUND, &json!({"message": "repository not found"})),
+        }
     }
 
     /// Branches and tags, as far as undo needs them.

@@ -10,6 +10,7 @@ mod dial;
 pub(crate) mod fake;
 mod identity;
 mod refs;
+mod settings;
 mod tls;
 
 pub use calls::{Token, User};

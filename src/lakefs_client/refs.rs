@@ -201,7 +201,7 @@ impl Client {
         }
     }
 
-    async fn call(
+    pub(super) async fn call(
         &self,
         caller: &Caller,
         method: Method,
@@ -224,7 +224,7 @@ impl Client {
     }
 }
 
-fn said(caller: &Caller, answer: &Response<Bytes>) -> RefsError {
+pub(super) fn said(caller: &Caller, answer: &Response<Bytes>) -> RefsError {
     #[derive(Deserialize)]
     struct Message {
         message: String,
@@ -242,8 +242,8 @@ fn said(caller: &Caller, answer: &Response<Bytes>) -> RefsError {
 }
 
 #[derive(Deserialize)]
-struct Results<T> {
-    results: Vec<T>,
+pub(super) struct Results<T> {
+    pub(super) results: Vec<T>,
 }
 
 #[derive(Deserialize)]
@@ -258,7 +258,7 @@ struct GcRule {
     retention_days: u32,
 }
 
-fn at(repository: &str) -> String {
+pub(super) fn at(repository: &str) -> String {
     format!("/api/v1/repositories/{}", segment(repository))
 }
 
@@ -269,7 +269,7 @@ fn segment(name: &str) -> String {
     utf8_percent_encode(&once, PLAIN).to_string()
 }
 
-const READ_TIMEOUT: Duration = Duration::from_secs(10);
+pub(super) const READ_TIMEOUT: Duration = Duration::from_secs(10);
 const CHANGE_TIMEOUT: Duration = Duration::from_secs(60);
 
 #[cfg(test)]

@@ -23,7 +23,7 @@ use crate::pipeline::{self, Pipeline, State};
 use crate::store::{Store, StoreError};
 use crate::uploads::Ledger;
 use crate::upstream::Pools;
-use crate::{auth, limit, record};
+use crate::{auth, guard, limit, record};
 
 /// Why the gateway did not start.
 #[derive(Debug, thiserror::Error)]
@@ -84,6 +84,7 @@ impl Gateway {
             inspection: Arc::new(Semaphore::new(inspected_kib)),
             audit: Arc::clone(&audit),
             auth: Arc::new(auth::State::new(client.clone(), Arc::clone(&metrics))),
+            guard: Arc::new(guard::State::new(client.clone())),
             ledger: Arc::clone(&ledger),
             limit: Arc::new(limit::State::new(Arc::clone(&metrics))),
             store: store.clone(),

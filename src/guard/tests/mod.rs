@@ -211,12 +211,24 @@ fn a_refusal_says_what_why_and_what_next() {
     );
 }
 
+/// A state whose lakeFS is not there.
+fn nowhere() -> Arc<State> {
+    let upstream = crate::config::UpstreamConfig::default();
+    let dialer = Arc::new(crate::lakefs_client::Dialer::new(&upstream).unwrap());
+    let runtime = tokio::runtime::Handle::current();
+    Arc::new(State::new(crate::lakefs_client::Client::new(
+        dialer,
+        &upstream.url,
+        runtime,
+    )))
+}
+
 /// Sends a forced hard reset of `lake/main` through the layer; the answer, its context, and how often lakeFS was asked.
 async fn send(config: &GuardConfig, mode: Mode) -> (Response, Context, usize) {
     let asked = Arc::new(AtomicUsize::new(0));
     let counter = Arc::clone(&asked);
     let stack = ServiceBuilder::new()
-        .layer(step(Guard::new(config, mode)))
+        .layer(step(Guard::new(config, mode, nowhere(), None)))
         .service(tower::service_fn(move |_: Request| {
             counter.fetch_add(1, Ordering::Relaxed);
             async { Ok::<_, Infallible>(Response::new(Body::empty())) }
