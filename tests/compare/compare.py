@@ -61,6 +61,7 @@ class Gateway:
             "listen": listen,
             "upstream": upstream,
             "auth": {"upstream": MODES[mode], "failed_logins_per_minute": 1_000_000},
+            "guard": {"lakefs_rules": "off"},
             "limit": {"principal": {"requests_per_second": 100_000, "burst": 100_000, "in_flight": 10_000}},
             "store": "memory",
             "log": {"format": "json"},

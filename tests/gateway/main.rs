@@ -25,6 +25,8 @@ mod server;
 #[cfg(test)]
 mod support;
 #[cfg(test)]
+mod theirs;
+#[cfg(test)]
 mod tls;
 #[cfg(test)]
 mod turns;

@@ -21,14 +21,14 @@ use crate::support::gateway::TestGateway;
 const LONG: Duration = Duration::from_secs(30);
 
 /// A gateway in front of a sandbox with a repository `demo`: two commits on `main`, a branch `dev`.
-struct World {
-    running: TestGateway,
-    sandbox: Sandbox,
+pub(crate) struct World {
+    pub(crate) running: TestGateway,
+    pub(crate) sandbox: Sandbox,
     client: Client,
 }
 
 impl World {
-    async fn start(adapt: impl FnOnce(&mut Config)) -> Self {
+    pub(crate) async fn start(adapt: impl FnOnce(&mut Config)) -> Self {
         let sandbox = Sandbox::start(SandboxConfig::default()).await.unwrap();
         let setup = SandboxConfig::default();
         let running = TestGateway::before(sandbox.address(), |config| {
@@ -66,14 +66,19 @@ impl World {
         world
     }
 
-    async fn ask(&self, method: &str, path: &str, body: &str) -> Response<Bytes> {
+    /// The credential of the sandbox's one user.
+    pub(crate) fn basic() -> String {
         let setup = SandboxConfig::default();
         let pair = base64::engine::general_purpose::STANDARD
             .encode(format!("{}:{}", setup.access_key_id, setup.secret_access_key));
+        format!("Basic {pair}")
+    }
+
+    pub(crate) async fn ask(&self, method: &str, path: &str, body: &str) -> Response<Bytes> {
         let mut request = Request::builder()
             .method(method)
             .uri(format!("/api/v1{path}"))
-            .header(header::AUTHORIZATION, format!("Basic {pair}"));
+            .header(header::AUTHORIZATION, Self::basic());
         if !body.is_empty() {
             request = request.header(header::CONTENT_TYPE, "application/json");
         }
@@ -81,12 +86,12 @@ impl World {
         self.client.send(request, LONG).await.unwrap()
     }
 
-    async fn must(&self, method: &str, path: &str, body: &str) {
+    pub(crate) async fn must(&self, method: &str, path: &str, body: &str) {
         let answer = self.ask(method, path, body).await;
         assert!(answer.status().is_success(), "{path}: {answer:?}");
     }
 
-    async fn stop(self) {
+    pub(crate) async fn stop(self) {
         self.running.gateway.stop().await;
         self.sandbox.shutdown().await;
     }

@@ -193,9 +193,8 @@ fn rewritten(mut response: Response, body: Option<Bytes>) -> Response {
         HeaderName::from_static("digest"),
         HeaderName::from_static("content-md5"),
     ];
-    let is_left =
-        |name: &HeaderName| !OF_THE_BODY.contains(name) && !(body.is_none() && *name == header::CONTENT_LENGTH);
-    headers::retain(response.headers_mut(), is_left);
+    let goes = |name: &HeaderName| OF_THE_BODY.contains(name) || (body.is_none() && *name == header::CONTENT_LENGTH);
+    headers::retain(response.headers_mut(), |name| !goes(name));
     if let Some(body) = body {
         let length = HeaderValue::from(body.len());
         response.headers_mut().insert(header::CONTENT_LENGTH, length);

@@ -13,6 +13,7 @@ use crate::config::{Effect, GuardDefault, HardResetMember, Preset, RuleConfig, R
 use crate::exchange::{Body, Client, Principal, step};
 use crate::lakefs::{self, Class, Classified, Danger, Force, ForceIn, Operation, Protocol, Role, Target};
 
+mod theirs;
 mod wire;
 
 fn rule(name: &str, repositories: &[&str], branches: &[&str]) -> RuleConfig {
@@ -225,10 +226,14 @@ fn nowhere() -> Arc<State> {
 
 /// Sends a forced hard reset of `lake/main` through the layer; the answer, its context, and how often lakeFS was asked.
 async fn send(config: &GuardConfig, mode: Mode) -> (Response, Context, usize) {
+    send_through(Guard::new(config, mode, nowhere(), None)).await
+}
+
+async fn send_through(guard: Guard) -> (Response, Context, usize) {
     let asked = Arc::new(AtomicUsize::new(0));
     let counter = Arc::clone(&asked);
     let stack = ServiceBuilder::new()
-        .layer(step(Guard::new(config, mode, nowhere(), None)))
+        .layer(step(guard))
         .service(tower::service_fn(move |_: Request| {
             counter.fetch_add(1, Ordering::Relaxed);
             async { Ok::<_, Infallible>(Response::new(Body::empty())) }
