@@ -17,6 +17,7 @@ import os
 import pathlib
 import secrets
 import shlex
+import shutil
 import signal
 import socket
 import ssl
@@ -162,8 +163,9 @@ class Behind:
 
 
 def one_run(suite, name, address, process, recorder, environment, folder, authority=None):
-    """Runs a suite against an address; returns its exchanges and what of them is its own."""
-    folder.mkdir(parents=True, exist_ok=True)
+    """Runs a suite against an address, in a folder without what an earlier run left; returns its exchanges and what of them is its own."""
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
     place = Place(recorder.url, address, name, *environment, folder, process, authority and authority.file)
     recorder.behind = (*address, authority and authority.client())
     recorder.take()
