@@ -355,6 +355,12 @@ mod tests {
                 r#"{"message":"m"}"#,
                 "commit_metarange@b/-",
             ),
+            (
+                "POST",
+                "/branches/b/commits/async?source_metarange=m",
+                r#"{"message":"m"}"#,
+                "commit_metarange@b/-",
+            ),
             ("POST", "/refs/dev/merge/b", r#"{}"#, ""),
             (
                 "POST",

@@ -131,7 +131,7 @@ impl<'a> Seen<'a> {
             parts: (operation == Operation::CreatePresignMultipartUpload)
                 .then(|| query.first("parts")?.parse().ok())
                 .flatten(),
-            source_metarange: (operation == Operation::Commit)
+            source_metarange: matches!(operation, Operation::Commit | Operation::CommitAsync)
                 .then(|| query.first("source_metarange").map(Cow::into_owned))
                 .flatten(),
             // Until its body says otherwise.

@@ -3,6 +3,10 @@
 //! `cfg(test)` on each module tells clippy that helpers there may unwrap, as tests may.
 
 #[cfg(test)]
+mod attack;
+#[cfg(test)]
+mod attack_model;
+#[cfg(test)]
 mod audit;
 #[cfg(test)]
 mod client_tls;
