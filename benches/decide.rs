@@ -12,7 +12,7 @@ use std::sync::Arc;
 use criterion::{BatchSize, Criterion, criterion_group, criterion_main};
 use futures_util::FutureExt as _;
 use http::{Method, request::Parts};
-use lakegate::config::{GuardConfig, LimitConfig, Mode, Preset, RuleConfig};
+use lakegate::config::{GuardConfig, GuardDefault, LimitConfig, Mode, Preset, Role, RoleConfig, RuleConfig};
 use lakegate::exchange::step::Inner;
 use lakegate::exchange::{Body, Client, Context, Next, Principal, Proof, Request, Response, Step, step};
 use lakegate::guard::{Asked, Rules, decide};
@@ -56,14 +56,26 @@ fn classify(criterion: &mut Criterion) {
 
 /// `count` rules, each over a branch pattern of its own that does not match `work`.
 fn rules(count: usize, pattern: fn(usize) -> String) -> Rules {
-    let rule = |number| RuleConfig {
-        name: format!("rule-{number}"),
+    let with_pattern = |number| RuleConfig {
         branches: Some(vec![pattern(number)]),
+        ..rule(number)
+    };
+    compiled((0..count).map(with_pattern).collect())
+}
+
+/// One rule of its number, over one branch.
+fn rule(number: usize) -> RuleConfig {
+    RuleConfig {
+        name: format!("rule-{number}"),
+        branches: Some(vec![format!("main-{number}")]),
         preset: Some(Preset::Protect),
         ..RuleConfig::default()
-    };
+    }
+}
+
+fn compiled(rules: Vec<RuleConfig>) -> Rules {
     Rules::new(&GuardConfig {
-        rules: (0..count).map(rule).collect(),
+        rules,
         ..GuardConfig::default()
     })
 }
@@ -97,6 +109,90 @@ fn guard(criterion: &mut Criterion) {
         for count in [10, 1000] {
             let rules = rules(count, pattern);
             group.bench_function(format!("a hard reset, {count} rules, {name}"), |bencher| {
+                bencher.iter(|| decide(black_box(asked), &rules));
+            });
+        }
+    }
+}
+
+/// What can hurt a branch or a whole repository, where rules let it pass and where they refuse it.
+fn dangers(criterion: &mut Criterion) {
+    let mut group = criterion.benchmark_group("guard, dangers");
+    let requests = [
+        ("delete a branch", Method::DELETE, "/branches/work", ""),
+        (
+            "a forced hard reset",
+            Method::PUT,
+            "/branches/work/hard_reset?ref=x&force=true",
+            "",
+        ),
+        ("an upload", Method::POST, "/branches/work/objects?path=a%2Fb", ""),
+        (
+            "a hook",
+            Method::POST,
+            "/branches/work/objects?path=_lakefs_actions%2Fx",
+            "",
+        ),
+        ("a merge", Method::POST, "/refs/dev/merge/work", r#"{"message":"m"}"#),
+        ("delete a tag", Method::DELETE, "/tags/v1", ""),
+        ("delete a repository", Method::DELETE, "", ""),
+    ];
+    let elsewhere: fn(usize) -> RuleConfig = |number| RuleConfig {
+        repositories: vec![format!("lake-{number}")],
+        ..rule(number)
+    };
+    for (name, method, target, body) in &requests {
+        let mut classified = classified(method.clone(), &format!("/api/v1/repositories/lake{target}"));
+        classified.read_body(body.as_bytes());
+        let asked = by_nobody(&classified, method);
+        for count in [10, 1000] {
+            for (where_, make) in [("here", rule as fn(usize) -> RuleConfig), ("elsewhere", elsewhere)] {
+                let rules = compiled((0..count).map(make).collect());
+                let verdict = if decide(asked, &rules).denied.is_some() {
+                    "refused"
+                } else {
+                    "allowed"
+                };
+                group.bench_function(format!("{name}, {count} rules {where_}, {verdict}"), |bencher| {
+                    bencher.iter(|| decide(black_box(asked), &rules));
+                });
+            }
+        }
+    }
+}
+
+/// `default: deny` with a role a person, of whom one asks.
+fn roles(criterion: &mut Criterion) {
+    let mut group = criterion.benchmark_group("guard, roles");
+    let (read, reset) = (classified(Method::GET, READ), classified(Method::PUT, RESET));
+    for count in [10, 1000] {
+        let role = |number| RoleConfig {
+            role: Role::Writer,
+            users: vec![format!("user-{number}@example.com")],
+            groups: Vec::new(),
+            keys: Vec::new(),
+            addresses: Vec::new(),
+            repositories: vec!["*".to_owned()],
+            branches: None,
+        };
+        let rules = Rules::new(&GuardConfig {
+            default: Some(GuardDefault::Deny),
+            roles: (0..count).map(role).collect(),
+            rules: (0..count).map(rule).collect(),
+            ..GuardConfig::default()
+        });
+        let principals = principals(count);
+        for (name, classified, method) in [("a read", &read, &Method::GET), ("a hard reset", &reset, &Method::PUT)] {
+            let asked = Asked {
+                principal: principals.get(count / 2),
+                ..by_nobody(classified, method)
+            };
+            let verdict = if decide(asked, &rules).denied.is_some() {
+                "refused"
+            } else {
+                "allowed"
+            };
+            group.bench_function(format!("{name}, {count} roles and rules, {verdict}"), |bencher| {
                 bencher.iter(|| decide(black_box(asked), &rules));
             });
         }
@@ -172,5 +268,5 @@ fn admission(criterion: &mut Criterion) {
     }
 }
 
-criterion_group!(benches, classify, guard, admission);
+criterion_group!(benches, classify, guard, dangers, roles, admission);
 criterion_main!(benches);

@@ -16,6 +16,7 @@ from support import process, tokens  # noqa: E402
 import wire  # noqa: E402
 
 S3_DOMAIN = "s3.local.lakefs.io"
+TLS = pathlib.Path(__file__).resolve().parents[2] / "data/tls"
 WAYS = {
     "passthrough": "passthrough",
     "login": {"login": {"access_key_id": "${env:ATTACK_KEY}", "secret_access_key": "${env:ATTACK_SECRET}"}},
@@ -25,6 +26,7 @@ WAYS = {
 RULES = [
     {"name": "forced", "repositories": ["ro-*", "pl-*"], "branches": ["main"], "preset": "protect", "hard_reset": "forced"},
     {"name": "any", "repositories": ["rw-*"], "branches": ["main"], "preset": "protect", "hard_reset": "any"},
+    {"name": "dangers", "repositories": ["dw-*", "do-*"], "branches": ["main", "release", "held"], "preset": "protect"},
 ]
 
 
@@ -96,6 +98,9 @@ class Target:
         """Whether `main` is not where it was."""
         return self.head() != self.new
 
+    def settle(self, statuses):
+        """Nothing that is done to it is done later."""
+
     def restore(self):
         """Puts `main` back."""
         self.api.call("PUT", f"/repositories/{self.repository}/branches/main/hard_reset?ref={self.new}&force=true", expect=(204,))
@@ -109,11 +114,11 @@ class Gateway(process.Process):
     """One `lakegate serve` before the lakeFS under attack; its three ports are given, for the range may be limited."""
 
     def __init__(self, world, folder, way, *, with_secret=True, ports=None, log="info", **auth):
-        listen, admin = ports or process.free_ports(2)
-        self.way, self.address, self.admin = way, ("127.0.0.1", listen), ("127.0.0.1", admin)
+        listen, admin, with_tls = ports or process.free_ports(3)
+        self.way, self.address, self.admin, self.tls = way, ("127.0.0.1", listen), ("127.0.0.1", admin), ("127.0.0.1", with_tls)
         self.socket = folder / "gate.sock"
         configuration = {
-            "listen": f"127.0.0.1:{listen}",
+            "listen": [f"127.0.0.1:{listen}", {"address": f"127.0.0.1:{with_tls}", "tls": {"certificates": [{"certificate": str(TLS / "server.pem"), "key": f"${{file:{TLS / 'server.key'}}}"}]}}],
             "upstream": {"url": world.url, "s3_domains": [S3_DOMAIN]},
             "auth": {"upstream": WAYS[way], "failed_logins_per_minute": 1_000_000, **auth},
             "guard": {"rules": RULES},

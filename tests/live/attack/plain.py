@@ -9,6 +9,7 @@ import random
 import urllib.parse
 
 import lake
+import shots
 import spellings
 
 
@@ -100,4 +101,68 @@ def signed(aim, method, path, body="", query=""):
     return spellings.request(path + (f"?{query}" if query else ""), aim, method=method, headers=headers, host=False, auth=False, body=body)
 
 
-KINDS = (reads, reads, reads, unforced_reset_of_dev, forced_reset_of_dev, unforced_reset_of_main_to_itself, commits_on_dev, uploads_to_dev, branches, tags, s3, s3)
+def _rest(choose, aim, method, path, query=(), body=None):
+    return shots.volley(choose, aim, shots.rest(method, aim, path, query, body))
+
+
+def writes_to_main(choose, aim):
+    """What a protected branch is for."""
+    path = ("path", choose.choice(["a", "dir/a b", "_lakefs/x", "x/_lakefs_actions/y", "_lakefs_action", "lakefs_actions/x"]))
+    if choose.random() < 0.3:
+        return _rest(choose, aim, "POST", "branches/main/objects/copy", [("dest_path", "copied")], {"src_path": "a"})
+    shot = shots.rest("POST", aim, "branches/main/objects", [path])
+    shot.body, shot.type = "content" * choose.randint(0, 9), "application/octet-stream"
+    return shots.volley(choose, aim, shot)
+
+
+def commits_on_main(choose, aim):
+    body = {"message": f"{choose.random()} strategy source-wins force true", "allow_empty": True, "metadata": {"force": "true", "source_metarange": "x"}}
+    return _rest(choose, aim, "POST", "branches/main/commits", body=body | choose.choice([{}, {"force": False}]))
+
+
+def merges_into_main(choose, aim):
+    body = {"message": "source-wins"} | choose.choice([{}, {"strategy": "dest-wins"}, {"strategy": ""}, {"force": False}, {"squash_merge": True}, {"allow_empty": True}])
+    return _rest(choose, aim, "POST", "refs/dev/merge/main", body=body)
+
+
+def deletes_on_dev(choose, aim):
+    kind = choose.randrange(4)
+    if kind == 0:
+        return _rest(choose, aim, "DELETE", "branches/dev/objects", [("path", "a")])
+    if kind == 1:
+        return _rest(choose, aim, "POST", "branches/dev/objects/delete", body={"paths": ["a", "main/a"]})
+    if kind == 2:
+        return shots.volley(choose, aim, shots.s3("DELETE", aim, "dev/main/a"))
+    body = '<?xml version="1.0" encoding="UTF-8"?>\n<Delete xmlns="http://s3.amazonaws.com/doc/2006-03-01/"><Object><Key>dev/a</Key></Object><Object><Key>dev/main/&#252;&amp;</Key></Object></Delete>'
+    return shots.volley(choose, aim, shots.s3("POST", aim, "", [["delete", None]], body))
+
+
+def work_on_dev(choose, aim):
+    old = aim.target.old
+    method, path, query, body = choose.choice(
+        [
+            ("PUT", "branches/dev", (), {"type": "reset"}),
+            ("PUT", "branches/dev", (), {"type": "object", "path": "a"}),
+            ("POST", "branches/dev/revert", (), {"ref": "dev", "parent_number": 0, "allow_empty": True}),
+            ("POST", "branches/dev/cherry-pick", (), {"ref": "main"}),
+            ("POST", "branches/dev/import", (), {"paths": [{"path": aim.sources["whole"], "type": "common_prefix", "destination": f"in{choose.randrange(99)}/"}], "commit": {"message": "m"}}),
+            ("POST", "refs/main/merge/dev", (), {"strategy": "source-wins", "allow_empty": True}),
+            ("POST", "branches/dev/staging/pmpu", [("path", "a"), ("parts", "2")], None),
+            ("POST", "branches/main/staging/pmpu", [("path", "a"), ("parts", "1")], None),
+            ("GET", "branches/main/staging/backing", [("path", "a"), ("presign", "false")], None),
+            ("POST", "pulls", (), {"title": "t", "source_branch": "dev", "destination_branch": "main"}),
+            ("POST", "metadata", (), {"metadata": {"k": old}}),
+            ("POST", "refs/dev/symlink", (), None),
+        ]
+    )
+    return _rest(choose, aim, method, path, query, body)
+
+
+def s3_on_main(choose, aim):
+    method = choose.choice(["GET", "PUT", "HEAD"])
+    headers = [f"X-Amz-Copy-Source: /{aim.target.repository}/main/a"] if method == "PUT" and choose.random() < 0.3 else []
+    return shots.volley(choose, aim, shots.s3(method, aim, f"main/{choose.choice(['a', 'dir/a%20b', 'x/_lakefs_actions/y', 'delete'])}", (), "content" if method == "PUT" and not headers else "", headers))
+
+
+KINDS = (reads, reads, reads, unforced_reset_of_dev, forced_reset_of_dev, unforced_reset_of_main_to_itself, commits_on_dev, uploads_to_dev, branches, tags, s3, s3, writes_to_main, writes_to_main, commits_on_main,
+         merges_into_main, deletes_on_dev, deletes_on_dev, work_on_dev, work_on_dev, s3_on_main)  # fmt: skip

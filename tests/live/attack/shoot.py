@@ -5,14 +5,21 @@ import dataclasses
 import random
 import threading
 
+import dangers
+import estate
+import h2
 import lake
 import plain
 import spellings
 import wire
 
 BATCH = 16
-# The share of harmless requests among all.
-PLAIN = 0.15
+# The share of harmless requests among all, and of hard resets.
+PLAIN, HARD_RESETS = 0.2, 0.3
+# The share of dangers that are forced, on read-only repositories.
+FORCED_DANGERS = 0.25
+# The share of dangers that go over HTTP/2 as well.
+HTTP2 = 0.1
 # Which of the gateway's own refusals may come of policy or of its parser; the rest (429, 503) is load.
 REFUSED = range(400, 500)
 
@@ -43,6 +50,7 @@ class Tally:
         self.reasons = collections.Counter()
         self.findings = []
         self.done = 0
+        self.over_http2 = 0
 
     def find(self, what, seed, family, detail):
         with self.lock:
@@ -62,8 +70,9 @@ class Lane:
 
     def __init__(self, world, kind, gateways):
         self.kind = kind
-        self.direct = lake.Target.make(world, kind)
-        self.through = [(gateway, lake.Target.make(world, kind)) for gateway in gateways]
+        make = estate.Estate.make if kind in ("dw", "do") else lake.Target.make
+        self.direct = make(world, kind)
+        self.through = [(gateway, make(world, kind)) for gateway in gateways]
 
     def targets(self):
         return [self.direct, *(target for _, target in self.through)]
@@ -77,7 +86,8 @@ class Worker(threading.Thread):
         self.world, self.take, self.tally, self.forced_share = world, take, tally, forced_share
         self.bearer = world.bearer()
         self.cookie = lake.tokens.internal_cookie(self.bearer, world.signing).partition("=")[2]
-        self.lanes = {kind: Lane(world, kind, gateways) for kind in ("ro", "rw", "pl")}
+        self.sources = estate.Sources.of(world)
+        self.lanes = {kind: Lane(world, kind, gateways) for kind in ("ro", "rw", "pl", "dw", "do")}
         self.failed = None
 
     def run(self):
@@ -88,19 +98,21 @@ class Worker(threading.Thread):
             self.failed = error
 
     def aim(self, target, address):
-        return spellings.Aim(target, f"{address[0]}:{address[1]}", self.bearer, self.cookie)
+        return dangers.Aim(target, f"{address[0]}:{address[1]}", self.bearer, self.cookie, self.sources)
 
     def batch(self, seeds):
         """One batch is of one lane and one gateway, so that what moved has few suspects."""
         choose = random.Random(seeds[0])
         harmless = choose.random() < PLAIN
-        kind = "pl" if harmless else "ro" if choose.random() < self.forced_share else "rw"
-        lane, make = self.lanes[kind], plain.volley if harmless else spellings.volley
+        hard = choose.random() < HARD_RESETS
+        forced = choose.random() < (self.forced_share if hard else FORCED_DANGERS)
+        kind = "pl" if harmless else {(True, True): "ro", (True, False): "rw", (False, True): "do", (False, False): "dw"}[hard, forced]
+        lane, make = self.lanes[kind], plain.volley if harmless else spellings.volley if hard else dangers.volley
         gateway, target = choose.choice(lane.through)
         shots = [(seed, *self.at_lakefs(lane, make, seed)) for seed in seeds]
         outcomes = [(seed, family, damaged, direct, self.at_gateway(gateway, target, make, seed)) for seed, family, damaged, direct in shots]
         if not harmless:
-            self.look_for_slips(gateway, target, [(seed, family) for seed, family, *_ in outcomes])
+            self.look_for_slips(gateway, target, make, [(seed, family) for seed, family, *_ in outcomes])
         for seed, family, damaged, direct, through in outcomes:
             self.note(gateway, seed, family, damaged, direct, through, harmless)
         self.look_for_desync(gateway, target, seeds)
@@ -109,24 +121,37 @@ class Worker(threading.Thread):
 
     def at_lakefs(self, lane, make, seed):
         volley = make(seed, self.aim(lane.direct, self.world.address))
+        if not volley.direct:
+            return volley.family, False, wire.Outcome()
         outcome = wire.fire(self.world.address, volley.pieces, due=volley.due, head_only=volley.head_only)
+        lane.direct.settle(outcome.statuses)
         damaged = lane.direct.moved()
         if damaged:
             lane.direct.restore()
         return volley.family, damaged, outcome
 
     def at_gateway(self, gateway, target, make, seed):
-        volley = make(seed, self.aim(target, gateway.address))
-        return wire.fire(gateway.address, volley.pieces, due=volley.due, head_only=volley.head_only)
+        aim = self.aim(target, gateway.address)
+        volley = make(seed, aim)
+        outcome = wire.fire(gateway.address, volley.pieces, due=volley.due, head_only=volley.head_only)
+        target.settle(outcome.statuses)
+        if make is dangers.volley and random.Random(seed + 1).random() < HTTP2:
+            fields, body, end = dangers.over_http2(seed, aim)
+            status = h2.fire(gateway.tls, fields, body, end=end, patience=10 if volley.due else 0.5)
+            target.settle((status,))
+            with self.tally.lock:
+                self.tally.reasons[f"over HTTP/2, {status // 100}xx" if status else "over HTTP/2, the stream refused"] += 1
+                self.tally.over_http2 += 1
+        return outcome
 
-    def look_for_slips(self, gateway, target, suspects):
+    def look_for_slips(self, gateway, target, make, suspects):
         """If the branch moved, each of the batch is fired once more alone."""
         if not target.moved():
             return
         target.restore()
         guilty = []
         for seed, family in suspects:
-            self.at_gateway(gateway, target, spellings.volley, seed)
+            self.at_gateway(gateway, target, make, seed)
             if target.moved():
                 target.restore()
                 guilty.append((seed, family))
@@ -160,6 +185,6 @@ class Worker(threading.Thread):
                 with self.tally.lock:
                     count.false_refusals += 1
                 self.tally.find("FALSE REFUSAL", seed, family, detail)
-            elif through.status not in (404, 409):
-                # (A missing object may be one that only the other repository has got.)
+            elif through.status not in (400, 404, 409):
+                # (What is missing, or has nothing to commit, may be so in this repository only.)
                 self.tally.find("OTHER ANSWER", seed, family, detail)

@@ -35,6 +35,8 @@ class Volley:
     # Whether an answer must come.
     due: bool = True
     head_only: bool = False
+    # Whether it may be fired at lakeFS itself.
+    direct: bool = True
 
 
 def volley(seed, aim):
