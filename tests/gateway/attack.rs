@@ -160,7 +160,7 @@ fn key(name: &'static str) -> BoxedStrategy<(String, String)> {
 }
 
 /// A JSON object with `wanted` in it, others around, and what may follow it. Its text, and what it says.
-fn json(wanted: Vec<(&'static str, String)>) -> BoxedStrategy<(String, Fields)> {
+fn json(wanted: &[(&'static str, String)]) -> BoxedStrategy<(String, Fields)> {
     let own = wanted
         .iter()
         .map(|(name, value)| (key(name), Just(value.clone())).boxed())
@@ -217,8 +217,8 @@ fn parts(when: When) -> (BoxedStrategy<String>, BoxedStrategy<(String, Fields)>)
             .prop_map(str::to_owned)
             .boxed()
     };
-    let nothing = || json(Vec::new());
-    let with_force = || json(vec![("force", "true".to_owned())]);
+    let nothing = || json(&[]);
+    let with_force = || json(&[("force", "true".to_owned())]);
     match when {
         When::Hook(parameter, force) => {
             let path = prop_oneof![3 => spelt(HOOK), 1 => spelt("a/b")].boxed();
@@ -237,7 +237,7 @@ fn parts(when: When) -> (BoxedStrategy<String>, BoxedStrategy<(String, Fields)>)
             nothing(),
         ),
         When::Repository | When::Anywhere => (query(vec![("force", forced())]), nothing()),
-        When::Merge => (query(vec![]), json(vec![("strategy", text("source-wins"))])),
+        When::Merge => (query(vec![]), json(&[("strategy", text("source-wins"))])),
         When::Commit => {
             let metarange = prop_oneof![
                 query(vec![("source_metarange", spelt("abc"))]),
@@ -248,10 +248,10 @@ fn parts(when: When) -> (BoxedStrategy<String>, BoxedStrategy<(String, Fields)>)
         When::Forced => (query(vec![]), with_force()),
         When::ForcedNamed => (
             query(vec![]),
-            json(vec![("name", text(BRANCH)), ("force", "true".to_owned())]),
+            json(&[("name", text(BRANCH)), ("force", "true".to_owned())]),
         ),
         When::Import => {
-            let to = |destination: &str| json(vec![("paths", format!("[{{\"destination\":\"{destination}\"}}]"))]);
+            let to = |destination: &str| json(&[("paths", format!("[{{\"destination\":\"{destination}\"}}]"))]);
             let body = prop_oneof![to(HOOK), to(""), to("_lakefs_"), to("x/")];
             (query(vec![]), body.boxed())
         }

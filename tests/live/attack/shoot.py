@@ -172,7 +172,7 @@ class Worker(threading.Thread):
         with self.tally.lock:
             count = self.tally.families[family]
             count.attempts += 1
-            count.damage += damaged
+            count.damage += damaged and not harmless
             count.refused += bool(reason)
             count.hung += not through.answered
             count.hung_direct += not direct.answered

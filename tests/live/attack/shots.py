@@ -35,7 +35,7 @@ class Shot:
     @property
     def target(self):
         query = "&".join(name if value is None else f"{name}={value}" for name, value in self.query)
-        return "/".join(["", *self.path]) + (f"?{query}" if query else "")
+        return "/" + "/".join(self.path) + (f"?{query}" if query else "")
 
     def content(self):
         if self.fields is None:
