@@ -217,8 +217,10 @@ def main():
                 recorder, trusted, port = (tls, authority, gateway.tls_port) if speaks_tls else (plain, None, gateway.port)
                 run, name = (suite, recorder, behind.url), f"c{unique}{mode[0]}-{suite}"
                 if run not in direct:
-                    direct[run] = one_run(suite, f"c{unique}d-{suite}", behind.address, None, recorder, behind.environment, folder / suite / "d")
-                    clear(reach, f"c{unique}d-{suite}", behind.key, behind.secret)
+                    # A name of its own, as long as the others: a storage namespace is never free again.
+                    own = f"c{secrets.token_hex(3)}d-{suite}"
+                    direct[run] = one_run(suite, own, behind.address, None, recorder, behind.environment, folder / suite / "d")
+                    clear(reach, own, behind.key, behind.secret)
                 started = time.monotonic()
                 through = one_run(suite, name, ("127.0.0.1", port), gateway.child.pid, recorder, behind.environment, folder / suite / mode[0], trusted)
                 clear(reach, name, behind.key, behind.secret)
