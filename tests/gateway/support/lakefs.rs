@@ -92,9 +92,8 @@ impl ServedLakefs {
     /// The last request of a client, which is whole; what the gateway asks by itself aside.
     pub(crate) fn last(&self) -> Message {
         let own = |message: &Message| {
-            message
-                .header("user-agent")
-                .is_some_and(|agent| agent.starts_with("lakegate/"))
+            let agents = message.all("user-agent");
+            agents.iter().any(|agent| agent.starts_with("lakegate/"))
         };
         let requests = self.requests();
         let last = requests.iter().rfind(|request| !request.as_ref().is_ok_and(own));
