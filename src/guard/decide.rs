@@ -60,7 +60,8 @@ pub(super) fn decide_of<'a>(asked: Asked<'a>, dangers: Dangers, rules: &'a Rules
     let dangers = dangers.and(rules.dangers());
     causes(&asked, dangers, rules.operations().any(&asked), |cause, place| {
         rules.standing_over(place, |number, rule| {
-            if rule.is_of(cause, asked.classified.force)
+            if !decision.is_settled(number, rule)
+                && rule.is_of(cause, asked.classified.force)
                 && rule.stands_over_path(place.path)
                 && rule.is_about(&asked)
                 && rule.holds(&asked)
@@ -85,6 +86,16 @@ pub(super) fn decide_of<'a>(asked: Asked<'a>, dangers: Dangers, rules: &'a Rules
 }
 
 impl<'a> Decision<'a> {
+    /// Whether a rule could not change it any more: one that refuses behind one that has refused.
+    fn is_settled(&self, number: usize, rule: &Rule) -> bool {
+        let refuses = matches!(rule.effect(), Effect::Deny | Effect::Freeze) && !rule.is_shadow();
+        let rank = (rule.effect() == Effect::Freeze, number);
+        refuses
+            && self
+                .denied
+                .is_some_and(|first| (first.is_for_now(), first.number()) <= rank)
+    }
+
     fn take(&mut self, refusal: Refusal<'a>) {
         let once = |known: &mut Vec<Refusal<'a>>| {
             if known.iter().all(|known| known.number() != refusal.number()) {
