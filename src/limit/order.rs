@@ -15,9 +15,9 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 /// How long movers go one after another once a write waits.
-pub(super) const MOVERS_LAST: Duration = Duration::from_millis(250);
+pub(super) const MOVERS_LAST: Duration = Duration::from_millis(100);
 /// How long newcomers may join the writes under way once a mover waits.
-pub(super) const WRITES_JOIN: Duration = Duration::from_millis(50);
+pub(super) const WRITES_JOIN: Duration = Duration::from_millis(100);
 
 /// What a turn is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -284,7 +284,7 @@ mod tests {
         let mut movers = 0;
         loop {
             world.join(Kind::Moves, "m");
-            world.pass(Duration::from_millis(60));
+            world.pass(MOVERS_LAST / 4);
             world.order.leave(mover);
             let next = world.order.go(world.now);
             if world.names[&next[0]] == "w" {
@@ -293,7 +293,7 @@ mod tests {
             mover = next[0];
             movers += 1;
         }
-        assert_eq!(movers, 4);
+        assert_eq!(movers, 3);
     }
 
     #[tokio::test]
