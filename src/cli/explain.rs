@@ -229,7 +229,7 @@ struct Limited {
     in_flight: usize,
     turn: Option<Turn>,
     slot: &'static str,
-    slots: Option<usize>,
+    slots: Option<String>,
     priority: &'static str,
     max_wait: String,
     outlives_client: bool,
@@ -363,8 +363,8 @@ fn limited(classified: &Classified, complete: bool, config: &Config, principal: 
         turn: plan.turns.as_ref().map(turn),
         slot: plan.slot.name(),
         slots: match plan.slot {
-            Slot::Request => Some(config.limit.upstream.in_flight),
-            Slot::Stream => Some(config.limit.upstream.streams),
+            Slot::Request => Some(config.limit.upstream.in_flight.to_string()),
+            Slot::Stream => Some(config.limit.upstream.streams.to_string()),
             Slot::None => None,
         },
         priority: plan.priority.as_str(),
@@ -449,7 +449,7 @@ impl fmt::Display for Limited {
                 "  turn      none: it names no branch that it changes, or it takes none (limit.branch)"
             )?,
         }
-        match self.slots {
+        match &self.slots {
             Some(slots) => writeln!(
                 f,
                 "  slot      {}, one of {slots}; as {} when they are all taken",

@@ -233,6 +233,7 @@ impl Findings {
 
     fn numbers(&mut self, config: &Config) {
         let (limit, server) = (&config.limit, &config.server);
+        let (least, most) = limit.upstream.in_flight.bounds();
         // The upper bounds are far above what a machine can hold, and below what semaphores and counters can.
         for (key, number, least, most) in [
             (
@@ -243,7 +244,8 @@ impl Findings {
             ),
             ("limit.principal.burst", limit.principal.burst as usize, 1, 1_000_000),
             ("limit.principal.in_flight", limit.principal.in_flight, 1, 1_000_000),
-            ("limit.upstream.in_flight", limit.upstream.in_flight, 1, 1_000_000),
+            ("limit.upstream.in_flight", least, 1, most),
+            ("limit.upstream.in_flight", most, least, 1_000_000),
             ("limit.upstream.streams", limit.upstream.streams, 1, 1_000_000),
             ("limit.max_waiting", limit.max_waiting, 0, 1_000_000),
             (

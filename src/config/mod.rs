@@ -42,7 +42,7 @@ pub use guard::{
     Effect, GuardConfig, GuardDefault, HardResetMember, LakefsRules, OperationId, Preset, Role, RoleConfig, RuleConfig,
     WhoConfig,
 };
-pub use limit::{BranchTurns, LimitConfig, PrincipalLimit, UpstreamLimit};
+pub use limit::{BranchTurns, InFlight, InFlightRange, LimitConfig, PrincipalLimit, UpstreamLimit};
 pub use listen::{ListenConfig, Listener};
 pub use load::{Loaded, load};
 pub use log::{LogConfig, LogFormat};

@@ -229,7 +229,9 @@ impl<'a> Reader<'a> {
         if let Some(truth) = scalar.as_bool().filter(|_| shape.truth) {
             return Some(ValueKind::Boolean(truth));
         }
-        if let Some(schema) = shape.number {
+        if let Some(schema) = shape.number
+            && !shape.choices.contains(&scalar.text.as_str())
+        {
             return self.number(scalar, schema, node, key);
         }
         if shape.text || shape.choices.contains(&scalar.text.as_str()) {

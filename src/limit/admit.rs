@@ -9,6 +9,7 @@ use super::Limit;
 use super::door::{Door, Entry};
 use super::gate::Pass;
 use super::line::Comer;
+use super::measure::Measure;
 use super::order::Kind;
 use super::plan::{self, Plan};
 use super::queue::{GaveUp, Patience};
@@ -36,11 +37,15 @@ pub(super) struct Admitted {
     in_flight: Pass,
     turns: Vec<Turn>,
     slot: Option<Entry>,
+    measure: Option<Measure>,
 }
 
 impl Admitted {
     /// Gives back what an answer's head frees, and lets its body hold the rest.
     pub(super) fn release(self, response: Response, slot: Slot) -> Response {
+        if let Some(measure) = self.measure {
+            measure.answered(&response);
+        }
         drop(self.turns);
         let held = (self.in_flight, self.slot.filter(|_| slot == Slot::Stream));
         if response.body().is_complete() {
@@ -120,7 +125,13 @@ impl Limit {
                 }
             }),
         };
-        Ok(Admitted { in_flight, turns, slot })
+        let measure = Measure::begin(&self.state, plan);
+        Ok(Admitted {
+            in_flight,
+            turns,
+            slot,
+            measure,
+        })
     }
 
     /// The wait for the turns that a body's last bytes take.
@@ -217,7 +228,13 @@ impl Limit {
                 door.enter_over()
             })
         });
-        Admitted { in_flight, turns, slot }
+        let measure = Measure::begin(&self.state, plan);
+        Admitted {
+            in_flight,
+            turns,
+            slot,
+            measure,
+        }
     }
 
     /// Writes down what shadow would have done.

@@ -44,13 +44,11 @@ impl Door {
     }
 
     /// How many are inside.
-    #[cfg(test)]
     pub(super) fn inside(&self) -> usize {
         self.inside.load(Ordering::Relaxed)
     }
 
     /// How many wait.
-    #[cfg(test)]
     pub(super) fn waiting(&self) -> usize {
         self.waiting.load(Ordering::Relaxed)
     }

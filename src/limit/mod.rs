@@ -9,12 +9,14 @@ pub mod plan;
 pub mod priority;
 pub mod slot;
 
+mod adaptive;
 mod admit;
 mod bucket;
 mod clock;
 mod door;
 mod gate;
 mod line;
+mod measure;
 mod order;
 mod pace;
 mod queue;
@@ -100,7 +102,7 @@ impl State {
         Self {
             shares: Shares::new(),
             turns: Arc::default(),
-            slots: Slots::new(&UpstreamLimit::default()),
+            slots: Slots::new(&UpstreamLimit::default(), Arc::clone(&metrics)),
             queue: Queue::new(Arc::clone(&metrics)),
             tails: Semaphore::new(TAILS_MAX),
             mutations: watch::Sender::new(0),
@@ -149,9 +151,10 @@ pub struct Limit {
 impl Limit {
     /// Puts the sizes and rates of `config` into force, for requests under way too: `state` is what they share.
     pub fn new(config: &LimitConfig, mode: Mode, state: Arc<State>) -> Self {
-        state.slots.resize(&config.upstream);
+        let enforced = mode == Mode::Enforce && config.mode == RuleMode::Enforce;
+        state.slots.resize(&config.upstream, enforced);
         Self {
-            enforced: mode == Mode::Enforce && config.mode == RuleMode::Enforce,
+            enforced,
             too_many: StatusCode::from_u16(config.too_many_status).unwrap_or(StatusCode::TOO_MANY_REQUESTS),
             config: config.clone(),
             state,

@@ -11,7 +11,7 @@ use super::slot::Slot;
 use super::turn;
 use crate::config::{BranchTurns, LimitConfig};
 use crate::exchange::Context;
-use crate::lakefs::{Class, Classified, Role};
+use crate::lakefs::{Class, Classified, Operation, Role};
 
 /// The most branches that one request takes turns on: a bulk delete may name a thousand.
 const BRANCHES_MAX: usize = 8;
@@ -30,6 +30,8 @@ pub struct Turns<'a> {
 /// What applies to one request.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Plan<'a> {
+    /// What it asks of lakeFS.
+    pub operation: Operation,
     /// The class whose rate it uses.
     pub class: Class,
     /// The rate of its principal in that class.
@@ -59,6 +61,7 @@ impl<'a> Plan<'a> {
         // Who has a turn holds a request slot, never a stream's: see `tail`.
         let before_it_goes = turns.as_ref().is_some_and(|turns| !turns.at_the_end);
         Self {
+            operation: classified.operation,
             class: spec.class,
             rate: Rate::of(&config.principal),
             in_flight: config.principal.in_flight,

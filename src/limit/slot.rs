@@ -3,11 +3,16 @@
 //! A slot for a request is given back when lakeFS's answer begins: its work is done by then, and a client that reads slowly must not
 //! hold it. A stream counts in a number of its own and is given back with the answer's last byte, because moving bytes is its work.
 
-use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use tokio::time::Instant;
+
+use super::adaptive::{Bounds, Controller, Sample};
 use super::door::Door;
-use crate::config::UpstreamLimit;
+use crate::config::{InFlight, UpstreamLimit};
 use crate::lakefs::Operation;
+use crate::observe::Metrics;
 
 /// What a request takes of the upstream.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -46,19 +51,45 @@ impl Slot {
 pub(super) struct Slots {
     requests: Arc<Door>,
     streams: Arc<Door>,
+    controller: Mutex<Controller>,
+    /// Whether what is learned is in force.
+    learned: AtomicBool,
+    metrics: Arc<Metrics>,
 }
 
+/// The least that is learned where it is not in force.
+const LEAST: usize = 16;
+
 impl Slots {
-    pub(super) fn new(limit: &UpstreamLimit) -> Self {
+    pub(super) fn new(limit: &UpstreamLimit, metrics: Arc<Metrics>) -> Self {
+        let (_, most) = limit.in_flight.bounds();
+        let controller = Controller::new(bounds(limit), Instant::now());
         Self {
-            requests: Door::new(limit.in_flight),
+            requests: Door::new(most),
             streams: Door::new(limit.streams),
+            controller: Mutex::new(controller),
+            learned: AtomicBool::new(false),
+            metrics,
         }
     }
 
-    pub(super) fn resize(&self, limit: &UpstreamLimit) {
-        self.requests.resize(limit.in_flight);
+    /// Puts the sizes into force. In shadow nothing that is learned is in force.
+    pub(super) fn resize(&self, limit: &UpstreamLimit, enforced: bool) {
+        let learned = {
+            let mut controller = self.controller();
+            controller.bind(bounds(limit));
+            controller.limit()
+        };
+        let size = match limit.in_flight {
+            InFlight::Fixed(number) => number,
+            InFlight::Learned(_) => learned,
+        };
+        let in_force = enforced && matches!(limit.in_flight, InFlight::Learned(_));
+        self.learned.store(in_force, Ordering::Relaxed);
+        self.requests.resize(size);
         self.streams.resize(limit.streams);
+        self.metrics.upstream_limit.set(size as i64);
+        self.metrics.upstream_limit_learned.set(learned as i64);
     }
 
     pub(super) fn door(&self, slot: Slot) -> Option<&Arc<Door>> {
@@ -68,4 +99,57 @@ impl Slots {
             Slot::None => None,
         }
     }
+
+    /// How many requests are on their way.
+    pub(super) fn among(&self) -> usize {
+        self.requests.inside()
+    }
+
+    /// Learns from a request that has ended.
+    pub(super) fn learn(&self, sample: Sample) {
+        let (before, limit) = {
+            let mut controller = self.controller();
+            let before = controller.limit();
+            let full = self.requests.waiting() > 0;
+            if !controller.learn(sample, self.requests.inside(), full, Instant::now()) {
+                return;
+            }
+            (before, controller.limit())
+        };
+        let in_force = self.learned.load(Ordering::Relaxed);
+        self.metrics.upstream_limit_learned.set(limit as i64);
+        if in_force {
+            self.metrics.upstream_limit.set(limit as i64);
+            self.requests.resize(limit);
+        }
+        // In steps that somebody may want to see; the metric has them all.
+        if limit * 3 < before * 2 {
+            tracing::info!(
+                limit.before = before,
+                limit.now = limit,
+                in_force,
+                "lakeFS takes fewer requests at a time"
+            );
+        } else {
+            tracing::debug!(
+                limit.before = before,
+                limit.now = limit,
+                in_force,
+                "the learned limit changed"
+            );
+        }
+    }
+
+    fn controller(&self) -> MutexGuard<'_, Controller> {
+        self.controller.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Between what the limit is learned, in force or not.
+fn bounds(limit: &UpstreamLimit) -> Bounds {
+    let (min, max) = match limit.in_flight {
+        InFlight::Fixed(number) => (number.min(LEAST), number),
+        InFlight::Learned(range) => (range.min, range.max),
+    };
+    Bounds { min, max }
 }

@@ -97,6 +97,10 @@ metrics! {
     turns_missed: Family<ReasonLabels, Counter> = "turns_missed", Family::default();
     /// Requests waiting for a turn now.
     waiting: Gauge = "waiting", Gauge::default();
+    /// Requests that may be on their way to lakeFS at a time.
+    upstream_limit: Gauge = "upstream_limit", Gauge::default();
+    /// Requests that lakeFS can take at a time, as learned from its answers, in force or not.
+    upstream_limit_learned: Gauge = "upstream_limit_learned", Gauge::default();
     /// Requests on their way now.
     in_flight: Gauge = "in_flight", Gauge::default();
     /// Client connections open now.

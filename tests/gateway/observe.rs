@@ -175,7 +175,7 @@ async fn nobody_waits_for_a_share_a_branch_or_a_slot() {
         config.limit.principal.requests_per_second = 1;
         config.limit.principal.burst = 1;
         config.limit.principal.in_flight = 1;
-        config.limit.upstream.in_flight = 1;
+        config.limit.upstream.in_flight = 1.into();
         config.limit.max_wait = Period(Duration::from_millis(1));
     })
     .await;

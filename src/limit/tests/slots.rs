@@ -5,7 +5,7 @@ use super::*;
 #[tokio::test(start_paused = true)]
 async fn a_stream_holds_its_slot_to_the_last_byte_and_a_request_to_its_answer() {
     let world = World::new(|config| {
-        config.upstream.in_flight = 1;
+        config.upstream.in_flight = 1.into();
         config.upstream.streams = 1;
         config.max_wait = Period(WORK);
     });
@@ -32,7 +32,7 @@ async fn a_stream_holds_its_slot_to_the_last_byte_and_a_request_to_its_answer() 
 
 #[tokio::test]
 async fn health_checks_need_no_slot() {
-    let world = World::new(|config| config.upstream.in_flight = 1);
+    let world = World::new(|config| config.upstream.in_flight = 1.into());
     let _only = world.state.slots.door(Slot::Request).unwrap().try_enter().unwrap();
     let health = request(Operation::HealthCheck, "main", "probe", Protocol::Rest);
     let answer = world
@@ -93,7 +93,7 @@ async fn shadow_neither_waits_nor_refuses_and_says_what_it_would_have_done() {
         one_a_second(config);
         config.mode = RuleMode::Shadow;
         config.principal.in_flight = 1;
-        config.upstream.in_flight = 1;
+        config.upstream.in_flight = 1.into();
     });
     let first = world.send(commit("main"));
     settle().await;
@@ -122,10 +122,10 @@ async fn shadow_neither_waits_nor_refuses_and_says_what_it_would_have_done() {
 
 #[tokio::test(start_paused = true)]
 async fn a_reload_changes_sizes_and_forgets_nothing() {
-    let mut world = World::new(|config| config.upstream.in_flight = 4);
+    let mut world = World::new(|config| config.upstream.in_flight = 4.into());
     let sent: Vec<_> = (0..4).map(|_| world.send(read())).collect();
     settle().await;
-    world.reload(|config| config.upstream.in_flight = 1);
+    world.reload(|config| config.upstream.in_flight = 1.into());
     let later: Vec<_> = (0..3).map(|_| world.send(read())).collect();
     for answer in sent {
         assert_eq!(answer.await.unwrap().took, WORK);
@@ -135,7 +135,7 @@ async fn a_reload_changes_sizes_and_forgets_nothing() {
         times.push(answer.await.unwrap().took);
     }
     assert_eq!(times, [WORK * 2, WORK * 3, WORK * 4]);
-    world.reload(|config| config.upstream.in_flight = 2);
+    world.reload(|config| config.upstream.in_flight = 2.into());
     let sent: Vec<_> = (0..2).map(|_| world.send(read())).collect();
     for answer in sent {
         assert_eq!(answer.await.unwrap().took, WORK);
@@ -146,7 +146,7 @@ async fn a_reload_changes_sizes_and_forgets_nothing() {
 #[tokio::test(start_paused = true)]
 async fn beside_a_flood_who_asks_little_hardly_waits() {
     let world = World::new(|config| {
-        config.upstream.in_flight = 2;
+        config.upstream.in_flight = 2.into();
         config.max_wait = Period(Duration::from_secs(600));
     });
     let flood: Vec<_> = (0..50).map(|_| world.send(read())).collect();
@@ -162,7 +162,7 @@ async fn beside_a_flood_who_asks_little_hardly_waits() {
 #[tokio::test(start_paused = true)]
 async fn who_would_wait_in_vain_for_a_slot_is_told_at_once() {
     let world = World::new(|config| {
-        config.upstream.in_flight = 1;
+        config.upstream.in_flight = 1.into();
         config.max_wait = Period(Duration::from_secs(10));
     });
     let mut early: Vec<_> = (0..40).map(|_| world.send(read())).collect();
@@ -185,7 +185,7 @@ async fn who_would_wait_in_vain_for_a_slot_is_told_at_once() {
 
 #[tokio::test(start_paused = true)]
 async fn a_part_of_an_upload_does_not_wait_for_a_slot() {
-    let world = World::new(|config| config.upstream.in_flight = 1);
+    let world = World::new(|config| config.upstream.in_flight = 1.into());
     let first = world.send(read());
     settle().await;
     let part = world.send(request(Operation::UploadPart, "main", "alice", Protocol::Rest));

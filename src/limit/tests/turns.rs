@@ -195,7 +195,7 @@ async fn with_movers_only_writes_take_no_turn() {
 
 #[tokio::test(start_paused = true)]
 async fn nobody_holds_a_slot_while_waiting_for_a_turn() {
-    let world = World::new(|config| config.upstream.in_flight = 2);
+    let world = World::new(|config| config.upstream.in_flight = 2.into());
     let commits: Vec<_> = (0..5).map(|_| world.send(commit("main"))).collect();
     settle().await;
     assert_eq!(world.send(commit("dev")).await.unwrap().took, WORK);
@@ -242,7 +242,7 @@ async fn a_turn_or_slot_that_does_not_come_in_time_is_told_as_busy() {
 
     let world = World::new(|config| {
         short(config);
-        config.upstream.in_flight = 1;
+        config.upstream.in_flight = 1.into();
     });
     let first = world.send(read());
     settle().await;
@@ -288,7 +288,7 @@ async fn a_read_or_an_unfinished_upload_whose_client_leaves_is_given_up() {
 
 #[tokio::test(start_paused = true)]
 async fn permits_come_back_after_faults() {
-    let world = World::new(|config| config.upstream.in_flight = 1);
+    let world = World::new(|config| config.upstream.in_flight = 1.into());
     for request in [commit("main"), read()] {
         assert!(world.send(named(request, "faulty")).await.unwrap_err().is_panic());
         world.assert_idle();
@@ -300,7 +300,7 @@ async fn permits_come_back_after_faults() {
 async fn on_several_threads_nothing_leaks_whoever_leaves() {
     let world = World::new(|config| {
         config.principal.in_flight = 3;
-        config.upstream.in_flight = 2;
+        config.upstream.in_flight = 2.into();
     });
     let (running, most) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
     let lakefs = service_fn(move |_: Request| {
