@@ -90,6 +90,8 @@ impl Asking {
 struct Run {
     answered: Vec<Answered>,
     seconds: Vec<(f64, f64)>,
+    /// The limit in force, each second.
+    limits: Vec<i64>,
 }
 
 /// Runs a scenario, through lakegate or direct, with all tenants or one.
@@ -107,7 +109,16 @@ async fn run(scenario: &Scenario, direct: bool, only: Option<&str>) -> Run {
             }
         })
     };
-    let state = Arc::new(State::new(Arc::new(Metrics::new())));
+    let metrics = Arc::new(Metrics::new());
+    let limits: Arc<Mutex<Vec<i64>>> = Arc::default();
+    let state = Arc::new(State::new(Arc::clone(&metrics)));
+    let watching = Arc::clone(&limits);
+    tokio::spawn(async move {
+        loop {
+            watching.lock().unwrap().push(metrics.upstream_limit.get());
+            tokio::time::sleep(Duration::from_secs(1)).await;
+        }
+    });
     let mode = if direct { Mode::Observe } else { Mode::Enforce };
     let stack = step(Limit::new(&scenario.limit, mode, state)).layer(below);
     let began = Instant::now();
@@ -176,6 +187,7 @@ async fn run(scenario: &Scenario, direct: bool, only: Option<&str>) -> Run {
     Run {
         answered,
         seconds: lakefs.seconds(),
+        limits: std::mem::take(&mut *limits.lock().unwrap()),
     }
 }
 
@@ -231,6 +243,15 @@ impl Run {
         sum * sum / (principals as f64 * squares)
     }
 
+    fn limit(&self, expect: &Expect) -> f64 {
+        let limits = self.limits.iter().enumerate();
+        let asked: Vec<f64> = limits
+            .filter(|(at, _)| (expect.from..expect.until).contains(&(*at as f64)))
+            .map(|(_, limit)| *limit as f64)
+            .collect();
+        asked.iter().sum::<f64>() / asked.len() as f64
+    }
+
     fn utilisation(&self, expect: &Expect) -> f64 {
         let seconds = self.seconds.iter().enumerate();
         let asked = seconds.filter(|(at, _)| (expect.from..expect.until).contains(&(*at as f64)));
@@ -244,6 +265,7 @@ impl Run {
 async fn measured(scenario: &Scenario, run_through: &Run, direct: Option<&Run>, expect: &Expect) -> f64 {
     match expect.what {
         What::Utilisation => run_through.utilisation(expect),
+        What::Limit => run_through.limit(expect),
         What::Jain => run_through.jain(scenario, expect),
         What::Refused => run_through.refused(scenario, expect),
         What::Rate => run_through.rate(scenario, expect),

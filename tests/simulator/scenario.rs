@@ -148,6 +148,8 @@ pub(crate) struct Expect {
 pub(crate) enum What {
     /// The part of what lakeFS could have worked that it worked.
     Utilisation,
+    /// The limit in force, in the mean.
+    Limit,
     /// Jain's index of what was done for each principal.
     Jain,
     /// How many were answered 420, 423, 429, 500 or 503.
