@@ -74,7 +74,11 @@ pub fn build(config: &Config, state: &State) -> Pipeline {
         // Who sent it; the client's credential goes, the lakeFS bearer comes.
         .layer(step(Auth::new(&config.auth, config.mode, Arc::clone(&state.auth))))
         // Outside guard and limit, so that a refused upload is in the ledger too.
-        .layer(step(Uploads::new(Arc::clone(&state.ledger))))
+        .layer(step(Uploads::new(
+            config.mode,
+            Arc::clone(&state.ledger),
+            auth::service(&config.auth, &state.auth),
+        )))
         // Before limit: only what will be forwarded takes a token or a place in the queue.
         .layer(step(Guard::new(
             &config.guard,

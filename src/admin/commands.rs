@@ -16,6 +16,7 @@ use crate::audit::rollup::{self, Total, Wanted};
 use crate::audit::{Audit, Outcome};
 use crate::record::{Operator, Refusal};
 use crate::store::{Counts, Filter, Store, StoreError, Timestamp, Upload};
+use crate::uploads::Ledger;
 use crate::{limit, record};
 
 /// Records of one answer, unless asked otherwise, and at most.
@@ -27,6 +28,7 @@ const READS_MAX: usize = 100_000;
 pub(super) struct Commands {
     pub(super) store: Store,
     pub(super) record: Arc<record::State>,
+    pub(super) ledger: Arc<Ledger>,
     pub(super) limit: Arc<limit::State>,
     pub(super) audit: Option<Arc<Audit>>,
     pub(super) config: Option<PathBuf>,
@@ -96,6 +98,8 @@ impl Commands {
             (&Method::GET, ["status"]) => Ok(self.status()),
             (&Method::GET, ["uploads"]) => self.uploads(query).await,
             (&Method::GET, ["uploads", "stats"]) => self.stats(query).await,
+            (&Method::POST, ["uploads", "reap"]) => self.reap(query).await,
+            (_, ["uploads", "reap"]) => Ok(answer::not_allowed("POST")),
             (&Method::GET, ["uploads", id]) => self.upload(id).await,
             (method, ["undo" | "approvals", ..]) => self.undo(method, &segments, query, by(request)).await,
             (&Method::GET, ["audit", "reads"]) => self.reads(query).await,
@@ -123,6 +127,7 @@ impl Commands {
         let mut uploads = self.store.uploads(asked.filter, limit + 1).await.map_err(broken)?;
         let more = uploads.len() > limit;
         uploads.truncate(limit);
+        let uploads = uploads.into_iter().map(shown).collect();
         Ok(answer::json(StatusCode::OK, &Page { uploads, more }))
     }
 
@@ -180,10 +185,18 @@ impl Commands {
         Ok(answer::json(
             StatusCode::OK,
             &Page {
-                uploads: found,
+                uploads: found.into_iter().map(shown).collect(),
                 more: false,
             },
         ))
+    }
+}
+
+/// A record as it is told: what is sealed is nobody's business.
+pub(super) fn shown(upload: Upload) -> Upload {
+    Upload {
+        sealed_address: None,
+        ..upload
     }
 }
 
@@ -232,6 +245,6 @@ pub(super) fn decoded(text: &str) -> String {
 
 /// The store cannot be read. Whoever asks is the operator: tell it.
 #[expect(clippy::needless_pass_by_value, reason = "the form of map_err")]
-fn broken(error: StoreError) -> Refusal {
+pub(super) fn broken(error: StoreError) -> Refusal {
     Refusal(StatusCode::INTERNAL_SERVER_ERROR, error.to_string())
 }

@@ -12,6 +12,7 @@ mod pages;
 mod serve;
 mod socket;
 mod undo;
+mod uploads;
 
 #[cfg(test)]
 mod tests;
@@ -31,12 +32,14 @@ use crate::config::AdminConfig;
 use crate::lakefs_client::Client;
 use crate::observe::Metrics;
 use crate::store::{Store, Timestamp};
+use crate::uploads::Ledger;
 use crate::{limit, record};
 
 pub use answer::Failure;
 pub use commands::{Page, ReadsPage, Status};
 pub use socket::SocketError;
 pub use undo::{ApprovalPage, UndoPage};
+pub use uploads::ReapPage;
 
 use commands::Commands;
 use health::Health;
@@ -68,6 +71,8 @@ pub struct Parts {
     pub store: Store,
     /// The heads that were lost, and the approvals.
     pub record: Arc<record::State>,
+    /// The ledger of uploads.
+    pub ledger: Arc<Ledger>,
     /// Whose turn it is.
     pub limit: Arc<limit::State>,
     /// Where acts are written down; tests have none.
@@ -156,6 +161,7 @@ impl Admin {
         let commands = Arc::new(Commands {
             store: parts.store,
             record: parts.record,
+            ledger: parts.ledger,
             limit: parts.limit,
             audit: parts.audit,
             config: parts.config,

@@ -9,6 +9,7 @@ use tokio::net::{TcpStream, UnixStream};
 use tokio::task::JoinHandle;
 
 use super::*;
+use crate::config::UploadsConfig;
 use crate::lakefs_client::fake::FakeLakefs;
 use crate::store::{State, Upload};
 
@@ -54,6 +55,12 @@ impl World {
         let serving = tokio::spawn(admin.serve(Parts {
             store: store.clone(),
             record: record::State::new(store.clone(), lakefs.client(), Arc::clone(&metrics)),
+            ledger: Ledger::new(
+                &UploadsConfig::default(),
+                store.clone(),
+                lakefs.client(),
+                Arc::clone(&metrics),
+            ),
             limit: Arc::new(limit::State::new(Arc::clone(&metrics))),
             audit: None,
             metrics: Arc::clone(&metrics),

@@ -109,9 +109,11 @@ mod tests {
 
     use super::*;
     use crate::admin::{Admin, Page, Parts, Status};
+    use crate::config::UploadsConfig;
     use crate::lakefs_client::fake::FakeLakefs;
     use crate::observe::Metrics;
     use crate::store::{State, Store, Upload};
+    use crate::uploads::Ledger;
     use crate::{limit, record};
 
     fn at(path: &Path) -> Running {
@@ -169,6 +171,12 @@ mod tests {
         let metrics = Arc::new(Metrics::new());
         let serving = tokio::spawn(Admin::bind(&config).await.unwrap().serve(Parts {
             record: record::State::new(store.clone(), lakefs.client(), Arc::clone(&metrics)),
+            ledger: Ledger::new(
+                &UploadsConfig::default(),
+                store.clone(),
+                lakefs.client(),
+                Arc::clone(&metrics),
+            ),
             limit: Arc::new(limit::State::new(Arc::clone(&metrics))),
             store,
             metrics,

@@ -11,7 +11,7 @@ use rustls::pki_types::{PrivateKeyDer, UnixTime};
 use super::problem::Problem;
 use super::tls::PemFile;
 use super::types::{HttpUrl, Period, Secret};
-use super::{Config, LakefsRules, Listener, UpstreamIdentity, certificates, rules};
+use super::{Config, LakefsRules, Listener, OnAbandoned, StoreConfig, UpstreamIdentity, certificates, rules};
 
 /// A problem and the other keys that make it one.
 #[derive(Debug)]
@@ -48,6 +48,7 @@ pub(super) fn findings(config: &Config) -> Vec<Finding> {
         .extend(rules::findings(&config.guard).into_iter().map(Finding::from));
     findings.numbers(config);
     findings.periods(config);
+    findings.uploads(config);
     findings.record(config);
     findings.guard(config);
     findings.log(config);
@@ -369,6 +370,26 @@ impl Findings {
         {
             let message = format!("is {}, and a token lives between 10s and 24h", mint.lifetime);
             self.error("auth.upstream.mint.lifetime", message, "minutes are enough: write `5m`");
+        }
+    }
+
+    fn uploads(&mut self, config: &Config) {
+        if config.uploads.on_abandoned == OnAbandoned::Abort && !config.auth.has_own_user() {
+            let problem = Problem::error(
+                "uploads.on_abandoned",
+                "aborts uploads, and the gateway has no user of its own to do it as",
+                "write `service: { access_key_id: ..., secret_access_key: ... }` below `auth`, or `on_abandoned: report`",
+            );
+            self.among(&["auth.service", "auth.upstream"], problem);
+        }
+        if let StoreConfig::Embedded(embedded) = &config.store
+            && embedded.sealing_key.as_ref().is_some_and(|key| key.expose().len() < 32)
+        {
+            self.error(
+                "store.embedded.sealing_key",
+                "is shorter than 32 characters, and could be guessed",
+                "take the output of `openssl rand -base64 32`",
+            );
         }
     }
 

@@ -51,7 +51,7 @@ pub use record::{ApprovalsConfig, RecordConfig, UndoConfig, UndoOperation, Unrea
 pub use schema::schema;
 pub use server::ServerConfig;
 pub use store::{EmbeddedConfig, StoreConfig};
-pub use uploads::UploadsConfig;
+pub use uploads::{OnAbandoned, UploadsConfig};
 pub use upstream::{UpstreamConfig, UpstreamTls};
 pub use when::{Day, Hours, Moment, Timezone, WhenConfig};
 

@@ -5,6 +5,8 @@ use std::path::PathBuf;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
+use super::types::Secret;
+
 /// Where the gateway keeps what must survive: `memory`, or `embedded` in a file.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case", deny_unknown_fields)]
@@ -27,12 +29,16 @@ impl Default for StoreConfig {
 pub struct EmbeddedConfig {
     /// Its file.
     pub path: PathBuf,
+    /// What the signed addresses of uploads are sealed with: at least 32 characters. Without it a key is made once, in a file beside the
+    /// store's, of its name and `.key`.
+    pub sealing_key: Option<Secret>,
 }
 
 impl Default for EmbeddedConfig {
     fn default() -> Self {
         Self {
             path: "lakegate.redb".into(),
+            sealing_key: None,
         }
     }
 }

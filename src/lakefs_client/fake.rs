@@ -34,6 +34,8 @@ pub(crate) const KEY: &str = "AKIAFAKE0000000000000";
 /// Its secret.
 pub(crate) const SECRET: &str = "fake/secret+of=admin:with:colons";
 
+const NO_SUCH_UPLOAD: &str = "operation error S3: AbortMultipartUpload, https response error StatusCode: 404, RequestID: , HostID: , NoSuchUpload: The specified multipart upload does not exist.";
+
 /// Where branches and tags are.
 const REPOSITORIES: &str = "/api/v1/repositories/";
 /// How the path of a repository's branch protection rules ends.
@@ -333,6 +335,18 @@ impl State {
                     Some(_) => json_answer(StatusCode::CONFLICT, &json!({"message": "already exists"})),
                 }
             }
+            // An upload is a ref here too: at its signed address.
+            (&Method::DELETE, _) if path.contains("/staging/pmpu/") => match refs.get(path) {
+                Some(address) if said["physical_address"] != *address => json_answer(
+                    StatusCode::BAD_REQUEST,
+                    &json!({"message": "invalid address signature: invalid address"}),
+                ),
+                Some(_) => {
+                    refs.remove(path);
+                    json_answer(StatusCode::NO_CONTENT, &json!({}))
+                }
+                None => json_answer(StatusCode::INTERNAL_SERVER_ERROR, &json!({"message": NO_SUCH_UPLOAD})),
+            },
             (&Method::DELETE, _) => match refs.remove(path) {
                 Some(_) => json_answer(StatusCode::NO_CONTENT, &json!({})),
                 None => not_found(),

@@ -12,6 +12,7 @@ mod identity;
 mod refs;
 mod settings;
 mod tls;
+mod uploads;
 
 pub use calls::{Token, User};
 pub use client::{Client, ClientError};
@@ -19,3 +20,4 @@ pub use dial::{DialError, Dialer, Stream};
 pub use identity::{Caller, Identity};
 pub use refs::{Ref, RefsError};
 pub use tls::TlsError;
+pub use uploads::UploadName;

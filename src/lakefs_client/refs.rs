@@ -187,7 +187,7 @@ impl Client {
         }
     }
 
-    async fn change(
+    pub(super) async fn change(
         &self,
         caller: &Caller,
         method: Method,
@@ -263,7 +263,7 @@ pub(super) fn at(repository: &str) -> String {
 }
 
 /// A name as a segment of a path that lakeFS decodes twice. Repositories and branches need none of it; tags may.
-fn segment(name: &str) -> String {
+pub(super) fn segment(name: &str) -> String {
     const PLAIN: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'.').remove(b'~');
     let once = utf8_percent_encode(name, PLAIN).to_string();
     utf8_percent_encode(&once, PLAIN).to_string()

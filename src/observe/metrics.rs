@@ -123,6 +123,8 @@ metrics! {
     ledger_failures: Counter = "ledger_failures", Counter::default();
     /// Multipart uploads open now.
     uploads_open: Gauge = "uploads_open", Gauge::default();
+    /// Abandoned uploads that the gateway has aborted, or could not.
+    uploads_reaped: Family<OutcomeLabels, Counter> = "uploads_reaped", Family::default();
     /// Lines of the audit log that were written.
     audit_lines: Counter = "audit_lines", Counter::default();
     /// Decisions that the audit log has no line of, because it could not be written.

@@ -70,7 +70,7 @@ impl Gateway {
         let audit = Audit::start(&config.audit, store.clone(), Arc::clone(&metrics))?;
         let dialer = Arc::new(Dialer::new(&config.upstream)?);
         let client = Client::new(Arc::clone(&dialer), &config.upstream.url, Handle::current());
-        let ledger = Ledger::new(&config.uploads, store.clone(), Arc::clone(&metrics));
+        let ledger = Ledger::new(&config.uploads, store.clone(), client.clone(), Arc::clone(&metrics));
         ledger.recover().await?;
         let record = record::State::new(store.clone(), client.clone(), Arc::clone(&metrics));
         record.recover().await?;
@@ -100,6 +100,7 @@ impl Gateway {
         let doors = admin.serve(Parts {
             store,
             record: Arc::clone(&record),
+            ledger: Arc::clone(&ledger),
             limit: Arc::clone(&state.limit),
             audit: Some(audit),
             metrics,

@@ -52,6 +52,17 @@ pub enum StoreError {
         /// The file.
         place: Arc<str>,
     },
+    /// The key that signed addresses are sealed with cannot be had.
+    #[error(
+        "the sealing key beside the store {place} cannot be read or made: restore it, or move it away to have a new one made"
+    )]
+    SealingKey {
+        /// The store's file.
+        place: Arc<str>,
+        /// Why.
+        #[source]
+        source: Arc<io::Error>,
+    },
     /// No space is left.
     #[error("no space is left for the store {place}: free some, the next write tries again")]
     Full {

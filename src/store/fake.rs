@@ -90,6 +90,8 @@ impl Upload {
             request_id: None,
             upstream_request_id: None,
             error: None,
+            sealed_address: None,
+            reap: None,
         }
     }
 }

@@ -12,6 +12,7 @@ mod error;
 #[cfg(test)]
 mod fake;
 mod file;
+mod seal;
 mod sum;
 mod table;
 mod tables;
@@ -30,17 +31,20 @@ use tokio::sync::{oneshot, watch};
 use uuid::Uuid;
 
 use crate::config::StoreConfig;
+use crate::config::types::Secret;
 
 pub use approval::{Approval, ApprovalState};
 pub use error::StoreError;
+pub use seal::Unsealable;
 pub use sum::Sum;
 pub use table::{Record, Records, Snapshot};
 pub use tables::{Counts, Filter, Stats};
 pub use timestamp::Timestamp;
 pub use undo::{Head, Outcome, Pin, Undo};
-pub use upload::{State, Upload, UploadIntent, clip};
+pub use upload::{Reap, ReapEnd, State, Upload, UploadIntent, clip};
 
 use file::Opener;
+use seal::Sealer;
 use writer::Writer;
 
 /// Where records are kept; cheap to clone.
@@ -52,9 +56,9 @@ pub enum Store {
     Embedded(Embedded),
 }
 
-/// The embedded database and its writer thread.
+/// The embedded database and its writer thread, and the key to what is sealed in it.
 #[derive(Debug, Clone)]
-pub struct Embedded(Arc<Writer>);
+pub struct Embedded(Arc<Writer>, Arc<Sealer>);
 
 /// Which record a change is for.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -83,7 +87,17 @@ impl Store {
     pub fn open(config: &StoreConfig) -> Result<Self, StoreError> {
         match config {
             StoreConfig::Memory => Ok(Self::memory()?),
-            StoreConfig::Embedded(embedded) => Ok(Self::Embedded(Embedded::open(Opener::file(&embedded.path))?)),
+            StoreConfig::Embedded(embedded) => {
+                let opener = Opener::file(&embedded.path);
+                let place = Arc::clone(&opener.place);
+                // The store first: what is wrong with its folder is said of the store, and only its owner makes a key.
+                let writer = Writer::start(opener)?;
+                let sealer = match &embedded.sealing_key {
+                    Some(key) => Sealer::configured(key),
+                    None => Sealer::beside(&embedded.path),
+                };
+                Ok(Self::Embedded(Embedded::new(writer, sealer, place)?))
+            }
         }
     }
 
@@ -98,6 +112,24 @@ impl Store {
     fn writer(&self) -> &Writer {
         let (Self::Memory(embedded) | Self::Embedded(embedded)) = self;
         &embedded.0
+    }
+
+    fn sealer(&self) -> &Sealer {
+        let (Self::Memory(embedded) | Self::Embedded(embedded)) = self;
+        &embedded.1
+    }
+
+    /// Seals `text`, so that a record may hold it, for `owner` alone; `None` if the library cannot.
+    pub fn seal(&self, owner: &str, text: &str) -> Option<String> {
+        self.sealer().seal(owner, text)
+    }
+
+    /// What was sealed for `owner`.
+    ///
+    /// # Errors
+    /// When it was sealed with another key or for somebody else.
+    pub fn unseal(&self, owner: &str, sealed: &str) -> Result<Secret, Unsealable> {
+        self.sealer().unseal(owner, sealed)
     }
 
     /// Sets the most records of uploads that are kept: a new one beyond them costs the oldest, finished ones first.
@@ -221,7 +253,17 @@ impl Store {
 }
 
 impl Embedded {
+    /// With a key that ends with the process.
     fn open(opener: Opener) -> Result<Self, StoreError> {
-        Ok(Self(Arc::new(Writer::start(opener)?)))
+        let place = Arc::clone(&opener.place);
+        Self::new(Writer::start(opener)?, Sealer::fresh(), place)
+    }
+
+    fn new(writer: Writer, sealer: std::io::Result<Sealer>, place: Arc<str>) -> Result<Self, StoreError> {
+        let sealer = sealer.map_err(|error| StoreError::SealingKey {
+            place,
+            source: Arc::new(error),
+        })?;
+        Ok(Self(Arc::new(writer), Arc::new(sealer)))
     }
 }

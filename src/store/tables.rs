@@ -9,7 +9,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use uuid::Uuid;
 
 use super::table::{self, Record, Records, Snapshot};
-use super::{Change, Key, State, StoreError, Timestamp, Upload};
+use super::{Change, Key, Reap, State, StoreError, Timestamp, Upload};
 
 /// Records as JSON: fields come and go without a new schema.
 const UPLOADS: TableDefinition<'_, u128, &[u8]> = TableDefinition::new("uploads");
@@ -68,6 +68,8 @@ pub struct Filter {
     pub branch: Option<String>,
     /// Last touched before this.
     pub updated_before: Option<Timestamp>,
+    /// Known to lakeFS by an upload id, not ended by the gateway, and due at this time to be.
+    pub reap_at: Option<Timestamp>,
 }
 
 impl Filter {
@@ -76,7 +78,13 @@ impl Filter {
             && self.repository.as_ref().is_none_or(|name| *name == upload.repository)
             && self.branch.as_ref().is_none_or(|name| *name == upload.branch)
             && self.updated_before.is_none_or(|time| upload.updated < time)
+            && self.reap_at.is_none_or(|time| due(upload, time))
     }
+}
+
+fn due(upload: &Upload, time: Timestamp) -> bool {
+    let waits = |reap: &Reap| reap.end.is_some() || reap.next > time;
+    upload.upload_id.is_some() && !upload.reap.as_ref().is_some_and(waits)
 }
 
 /// Written as an object with a member for each state.

@@ -21,7 +21,10 @@ fn named(upload: &Upload) -> Key {
 }
 
 fn open(path: &Path) -> Result<Store, StoreError> {
-    Store::open(&StoreConfig::Embedded(EmbeddedConfig { path: path.to_owned() }))
+    Store::open(&StoreConfig::Embedded(EmbeddedConfig {
+        path: path.to_owned(),
+        ..EmbeddedConfig::default()
+    }))
 }
 
 /// Opens it as soon as the writer of a dropped store has let go of the file.

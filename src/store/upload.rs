@@ -137,9 +137,51 @@ pub struct Upload {
     pub upstream_request_id: Option<String>,
     /// What the last failure said.
     pub error: Option<String>,
+    /// The physical address with lakeFS's signature, sealed (`Store::seal`) for [`Upload::owner`].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sealed_address: Option<String>,
+    /// What the gateway itself has done to end it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reap: Option<Reap>,
+}
+
+/// What the gateway has done to end an upload that nobody goes on with.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Reap {
+    /// Aborts that were tried.
+    pub attempts: u32,
+    /// When the last one was tried, or it was given up.
+    pub at: Timestamp,
+    /// When it is tried again.
+    pub next: Timestamp,
+    /// What the last failure said.
+    pub error: Option<String>,
+    /// How it ended, if it has.
+    pub end: Option<ReapEnd>,
+}
+
+/// How the gateway's own try to end an upload ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ReapEnd {
+    /// lakeFS has aborted it.
+    Aborted,
+    /// lakeFS no longer takes its address: only the object store can remove what is left.
+    OutOfReach,
 }
 
 impl Upload {
+    /// Whom its sealed address is sealed for.
+    pub fn owner(repository: &str, branch: &str, path: &str) -> String {
+        format!("upload\0{repository}\0{branch}\0{path}")
+    }
+
+    /// Bucket and key of its parts in the object store, as its API names them.
+    pub fn stored_at(&self) -> Option<(&str, &str)> {
+        let (_, place) = self.physical_address.as_deref()?.split_once("://")?;
+        place.split_once('/')
+    }
+
     /// Makes one record of two that turn out to be of one upload: `other` was made by steps seen before `self` learnt its upload id,
     /// so what it knows of the end counts.
     pub(super) fn absorb(mut self, other: Self) -> Self {
@@ -152,6 +194,8 @@ impl Upload {
         self.parts_done = other.parts_done.or(self.parts_done);
         self.parts_presigned = self.parts_presigned.saturating_add(other.parts_presigned);
         self.parts_copied = self.parts_copied.saturating_add(other.parts_copied);
+        self.sealed_address = self.sealed_address.or(other.sealed_address);
+        self.reap = other.reap.or(self.reap);
         if other.updated > self.updated {
             self.updated = other.updated;
             self.status = other.status;

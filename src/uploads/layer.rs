@@ -11,8 +11,10 @@ use super::redact;
 use super::scan::Scanner;
 use super::seen::{Answer, NAME_MAX, PATH_MAX, Seen};
 use super::watched::Watched;
+use crate::config::Mode;
 use crate::exchange::step::{Inner, Next, Step};
 use crate::exchange::{Afterwards, Body, Context, Ended, Rejection, Request, Response};
+use crate::lakefs_client::Identity;
 use crate::store::{State, Timestamp, UploadIntent};
 
 /// The uploads layer.
@@ -22,8 +24,10 @@ pub struct Uploads {
 }
 
 impl Uploads {
-    /// Watches for `ledger`.
-    pub fn new(ledger: Arc<Ledger>) -> Self {
+    /// The layer of this configuration over the live ledger, which gets it too. `identity` is the gateway's own user. In `Mode::Observe`
+    /// the gateway ends no upload.
+    pub fn new(mode: Mode, ledger: Arc<Ledger>, identity: Option<Arc<dyn Identity>>) -> Self {
+        ledger.act_as(mode, identity);
         Self { ledger }
     }
 }
@@ -34,7 +38,8 @@ impl Step for Uploads {
         let Some(mut seen) = Seen::of(&request, &context) else {
             return next.run(request).await;
         };
-        seen.read(request.extensions().get().cloned()).await;
+        let address = seen.read(request.extensions().get().cloned()).await;
+        seen.sealed_address = address.and_then(|address| self.ledger.seal(&seen, address.expose()));
         let seen = Arc::new(seen);
         match seen.step {
             // `record` writes it, durably, when the request is about to go.
@@ -148,6 +153,9 @@ impl Watch {
             reason: facts.reason,
             upstream_request_id: facts.upstream_request_id.clone(),
             upload_id,
+            sealed_address: address
+                .as_deref()
+                .and_then(|address| self.ledger.seal(&self.seen, address)),
             physical_address: address.map(|address| redact::unsigned(&address).to_owned()),
             checksum: self.scanner.text("checksum"),
             bytes: self.scanner.number("size_bytes"),

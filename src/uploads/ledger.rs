@@ -7,7 +7,8 @@ use tracing::{Dispatch, dispatcher, info, warn};
 
 use super::lifecycle::{Outcome, Step};
 use super::seen::{Answer, Seen};
-use crate::config::UploadsConfig;
+use crate::config::{Mode, UploadsConfig};
+use crate::lakefs_client::{Client, Identity};
 use crate::observe::Metrics;
 use crate::observe::metrics::UploadLabels;
 use crate::store::{Store, StoreError, Timestamp, Upload};
@@ -18,17 +19,29 @@ pub struct Ledger {
     pub(super) store: Store,
     pub(super) metrics: Arc<Metrics>,
     pub(super) config: ArcSwap<UploadsConfig>,
+    pub(super) client: Client,
+    pub(super) lakefs: ArcSwap<Lakefs>,
     /// Events are told on the store's thread: in the log of whoever made the ledger.
-    log: Dispatch,
+    pub(super) log: Dispatch,
+}
+
+/// As whom the gateway itself acts on uploads, and whether it does.
+#[derive(Debug, Default)]
+pub(super) struct Lakefs {
+    pub(super) mode: Mode,
+    /// The gateway's own user, if it has one.
+    pub(super) identity: Option<Arc<dyn Identity>>,
 }
 
 impl Ledger {
-    /// A ledger kept in `store`.
-    pub fn new(config: &UploadsConfig, store: Store, metrics: Arc<Metrics>) -> Arc<Self> {
+    /// A ledger kept in `store`; what is to be done at lakeFS goes by `client`.
+    pub fn new(config: &UploadsConfig, store: Store, client: Client, metrics: Arc<Metrics>) -> Arc<Self> {
         let ledger = Self {
             store,
             metrics,
             config: ArcSwap::default(),
+            client,
+            lakefs: ArcSwap::default(),
             log: dispatcher::get_default(Clone::clone),
         };
         ledger.reconfigure(config);
@@ -39,6 +52,17 @@ impl Ledger {
     pub fn reconfigure(&self, config: &UploadsConfig) {
         self.store.bound_uploads(config.max_records);
         self.config.store(Arc::new(config.clone()));
+    }
+
+    /// Takes the gateway's own user, and the mode it acts in.
+    pub(super) fn act_as(&self, mode: Mode, identity: Option<Arc<dyn Identity>>) {
+        self.lakefs.store(Arc::new(Lakefs { mode, identity }));
+    }
+
+    /// Seals the signed address of an upload, for its record.
+    pub(super) fn seal(&self, seen: &Seen, address: &str) -> Option<String> {
+        let owner = Upload::owner(&seen.repository, &seen.branch, &seen.path);
+        self.store.seal(&owner, address)
     }
 
     /// Takes down that a step is on its way. Never waits.

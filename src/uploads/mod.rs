@@ -7,6 +7,7 @@
 mod layer;
 mod ledger;
 mod lifecycle;
+mod reap;
 mod redact;
 mod scan;
 mod seen;
@@ -18,3 +19,4 @@ mod tests;
 
 pub use layer::Uploads;
 pub use ledger::Ledger;
+pub use reap::{ReapError, ReapOutcome, Reaped};

@@ -8,6 +8,7 @@ use uuid::Uuid;
 
 use super::lifecycle::{Outcome, Step, next};
 use super::redact;
+use crate::config::types::Secret;
 use crate::exchange::{Context, Inspected, Request};
 use crate::lakefs::{Operation, Role, pmpu};
 use crate::store::{Key, State, Timestamp, Upload, clip};
@@ -30,6 +31,8 @@ pub(super) struct Seen {
     pub(super) upload_id: Option<String>,
     /// From the body of all steps but create, without its signature.
     pub(super) physical_address: Option<String>,
+    /// The same with its signature, sealed.
+    pub(super) sealed_address: Option<String>,
     pub(super) part_number: Option<u32>,
     pub(super) parts_asked: Option<u32>,
     /// Parts that a complete lists.
@@ -55,6 +58,7 @@ pub(super) struct Answer {
     pub(super) upstream_request_id: Option<String>,
     pub(super) upload_id: Option<String>,
     pub(super) physical_address: Option<String>,
+    pub(super) sealed_address: Option<String>,
     pub(super) checksum: Option<String>,
     pub(super) bytes: Option<u64>,
     pub(super) error: Option<String>,
@@ -71,6 +75,7 @@ impl Answer {
             upstream_request_id: None,
             upload_id: None,
             physical_address: None,
+            sealed_address: None,
             checksum: None,
             bytes: None,
             error: None,
@@ -79,8 +84,8 @@ impl Answer {
     }
 }
 
-/// The address and the number of parts in a step's body.
-fn read_body(step: Step, body: &[u8]) -> (Option<String>, Option<u32>) {
+/// The signed address and the number of parts in a step's body.
+fn read_body(step: Step, body: &[u8]) -> (Option<Secret>, Option<u32>) {
     let (address, parts) = match step {
         Step::Complete => {
             let body = pmpu::complete(body);
@@ -88,8 +93,7 @@ fn read_body(step: Step, body: &[u8]) -> (Option<String>, Option<u32>) {
         }
         _ => (pmpu::physical_address(body), None),
     };
-    let address = address.map(|address| clip(redact::unsigned(&address), PATH_MAX).to_owned());
-    (address, parts)
+    (address.map(Secret::new), parts)
 }
 
 /// The step that an operation is.
@@ -120,6 +124,7 @@ impl Seen {
             path: clip(subject.path.as_deref().unwrap_or_default(), PATH_MAX).to_owned(),
             upload_id: classified.upload_id.as_deref().map(bounded),
             physical_address: None,
+            sealed_address: None,
             part_number: classified.part_number,
             parts_asked: classified.parts,
             parts_count: None,
@@ -135,9 +140,9 @@ impl Seen {
         })
     }
 
-    /// Takes what the request's body says, if classify has read it.
-    pub(super) async fn read(&mut self, inspected: Option<Inspected>) {
-        let Some(Inspected(body)) = inspected else { return };
+    /// Takes what the request's body says, if classify has read it; answers the address with its signature, if that is short enough.
+    pub(super) async fn read(&mut self, inspected: Option<Inspected>) -> Option<Secret> {
+        let Inspected(body) = inspected?;
         let step = self.step;
         let read = if body.len() > QUICK_BODY {
             let reading = tokio::task::spawn_blocking(move || read_body(step, &body));
@@ -145,7 +150,11 @@ impl Seen {
         } else {
             read_body(step, &body)
         };
-        (self.physical_address, self.parts_count) = read;
+        let (address, parts) = read;
+        self.parts_count = parts;
+        let address = address?;
+        self.physical_address = Some(clip(redact::unsigned(address.expose()), PATH_MAX).to_owned());
+        (address.expose().len() <= PATH_MAX).then_some(address)
     }
 
     /// Which record it is about.
@@ -187,6 +196,8 @@ impl Seen {
             request_id: Some(self.request_id),
             upstream_request_id: None,
             error: None,
+            sealed_address: None,
+            reap: None,
         }
     }
 
@@ -221,6 +232,10 @@ impl Seen {
     }
 
     fn apply_success(&self, answer: &Answer, upload: &mut Upload) {
+        // From an answer of lakeFS, or from a body that lakeFS has judged by it.
+        let known = upload.sealed_address.take();
+        upload.sealed_address = known.or_else(|| answer.sealed_address.clone().or(self.sealed_address.clone()));
+        upload.reap = None;
         match self.step {
             Step::Create => upload.upload_id = answer.upload_id.clone().or(upload.upload_id.take()),
             Step::PartPresign => upload.parts_presigned = upload.parts_presigned.saturating_add(1),

@@ -34,20 +34,30 @@ impl Ledger {
         Ok(lost)
     }
 
-    /// Keeps the gauge of open uploads right, finds abandoned ones, and forgets old ones, until it is dropped.
+    /// Keeps the gauge of open uploads right, finds abandoned ones, ends them if that is wanted, and forgets old ones, until it is dropped.
     pub async fn run(self: Arc<Self>) {
-        let mut counts = self.store.counts();
-        let mut look = interval(EVERY);
-        look.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        loop {
-            self.metrics.uploads_open.set(gauge(counts.borrow_and_update().live()));
-            tokio::select! {
-                changed = counts.changed() => if changed.is_err() { return },
-                _ = look.tick() => {
-                    // What is wrong with the store is in the log already; the next look tries again.
-                    _ = self.sweep(Timestamp::now()).await;
+        let counting = async {
+            let mut counts = self.store.counts();
+            loop {
+                self.metrics.uploads_open.set(gauge(counts.borrow_and_update().live()));
+                if counts.changed().await.is_err() {
+                    return;
                 }
             }
+        };
+        let looking = async {
+            let mut look = interval(EVERY);
+            look.set_missed_tick_behavior(MissedTickBehavior::Delay);
+            loop {
+                look.tick().await;
+                // What is wrong with the store is in the log already; the next look tries again.
+                _ = self.sweep(Timestamp::now()).await;
+                _ = self.reap(self.look(), Timestamp::now()).await;
+            }
+        };
+        tokio::select! {
+            () = counting => {}
+            () = looking => {}
         }
     }
 

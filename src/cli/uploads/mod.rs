@@ -10,8 +10,9 @@ use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 
 use super::ask::Running;
 use super::text::{json_lines, note, print};
-use crate::admin::Page;
+use crate::admin::{Page, ReapPage};
 use crate::store::{State, Stats, Timestamp};
+use crate::uploads::ReapOutcome;
 
 /// Show the multipart uploads that the running gateway has seen
 #[derive(Debug, clap::Args)]
@@ -26,6 +27,7 @@ Examples:
   lakegate uploads list --state open,abandoned     what may still cost money in the object store
   lakegate uploads list --repository lake --json   one JSON object a line
   lakegate uploads show 0199a1b2-...               all that is known of one; lakeFS's upload id does as well
+  lakegate uploads reap --dry-run                  what is abandoned and could be aborted; without --dry-run it is
   lakegate uploads stats                           how many there are in each state
 
 States: intent, open, completing, completed, failed, aborted, abandoned (no sign of life for long), unknown (an answer was lost).";
@@ -46,6 +48,14 @@ enum Command {
     Show {
         /// The record's id, or lakeFS's upload id
         id: String,
+        #[command(flatten)]
+        asked: Asked,
+    },
+    /// Abort what is abandoned, at lakeFS, now
+    Reap {
+        /// Only say what would be aborted
+        #[arg(long)]
+        dry_run: bool,
         #[command(flatten)]
         asked: Asked,
     },
@@ -120,6 +130,18 @@ impl Uploads {
                 } else {
                     let shown: Vec<_> = page.uploads.iter().map(|upload| render::card(upload, now)).collect();
                     print(&shown.join("\n"))?;
+                }
+            }
+            Command::Reap { dry_run, asked } => {
+                let query = if dry_run { "?dry_run" } else { "" };
+                let page: ReapPage = asked.running.post(&format!("/uploads/reap{query}"))?;
+                match (asked.json, page.reaped.as_slice()) {
+                    (true, reaped) => print(&json_lines(reaped)?)?,
+                    (false, []) => note("nothing is abandoned that could be aborted")?,
+                    (false, reaped) => print(&render::reaped(reaped, now))?,
+                }
+                if page.reaped.iter().any(|reaped| reaped.outcome == ReapOutcome::Failed) {
+                    return Ok(ExitCode::FAILURE);
                 }
             }
             Command::Stats { which, asked } => {

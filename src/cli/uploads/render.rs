@@ -3,7 +3,8 @@
 //! Names come from clients: what could move the cursor or hide is written as an escape.
 
 use crate::cli::text::{self, ago, clean, lines, size};
-use crate::store::{State, Stats, Timestamp, Upload};
+use crate::store::{Reap, ReapEnd, State, Stats, Timestamp, Upload};
+use crate::uploads::{ReapOutcome, Reaped};
 
 const HEAD: [&str; 7] = ["ID", "STATE", "CREATED", "PARTS", "SIZE", "PRINCIPAL", "OBJECT"];
 
@@ -52,6 +53,11 @@ pub(super) fn card(upload: &Upload, now: Timestamp) -> String {
         ("last error", upload.error.as_deref().map(clean)),
         ("last request", upload.request_id.map(|id| id.to_string())),
         ("lakeFS's request", upload.upstream_request_id.as_deref().map(clean)),
+        (
+            "ended by the gateway",
+            upload.reap.as_ref().map(|reap| ended(reap, now)),
+        ),
+        ("what is left", left(upload)),
     ];
     lines(facts.into_iter().filter_map(|(name, fact)| Some((name, fact?))))
 }
@@ -66,6 +72,50 @@ pub(super) fn sums(stats: &Stats, now: Timestamp) -> String {
         facts.push(("oldest not ended", ago(now.since(oldest))));
     }
     lines(facts)
+}
+
+/// What was done with each, a row each.
+pub(super) fn reaped(reaped: &[Reaped], now: Timestamp) -> String {
+    let rows = reaped.iter().map(|reaped| {
+        let what = match reaped.outcome {
+            ReapOutcome::WouldAbort => "would abort",
+            ReapOutcome::Aborted => "aborted",
+            ReapOutcome::Failed => "failed",
+            ReapOutcome::OutOfReach => "out of reach",
+        };
+        [
+            reaped.upload.id.to_string(),
+            what.to_owned(),
+            ago(now.since(reaped.upload.updated)),
+            object(&reaped.upload),
+            reaped.error.as_deref().map_or_else(String::new, clean),
+        ]
+    });
+    text::grid(["ID", "OUTCOME", "LAST SIGN", "OBJECT", ""], rows)
+}
+
+fn ended(reap: &Reap, now: Timestamp) -> String {
+    let when = ago(now.since(reap.at));
+    let error = reap.error.as_deref().map(|error| format!(": {}", clean(error)));
+    let what = match reap.end {
+        Some(ReapEnd::Aborted) => format!("aborted {when}"),
+        Some(ReapEnd::OutOfReach) => "not any more: lakeFS takes its address for 24 hours".into(),
+        None => format!("tried {} times, last {when}", reap.attempts),
+    };
+    format!("{what}{}", error.unwrap_or_default())
+}
+
+/// What only the object store can remove.
+fn left(upload: &Upload) -> Option<String> {
+    upload
+        .reap
+        .as_ref()
+        .filter(|reap| reap.end == Some(ReapEnd::OutOfReach))?;
+    let (bucket, key) = upload.stored_at()?;
+    let id = upload.upload_id.as_deref()?;
+    Some(clean(&format!(
+        "only the object store can remove it: a lifecycle rule (AbortIncompleteMultipartUpload) on the bucket, or its own abort of bucket {bucket}, key {key}, upload id {id}"
+    )))
 }
 
 fn some(count: u32) -> Option<String> {
@@ -138,6 +188,25 @@ mod tests {
         let text = card(&Upload::sample("lake", State::Open), Timestamp::now());
         assert!(text.contains("parts asked        3\n"), "{text}");
         assert!(!text.contains("checksum") && !text.contains("parts copied"), "{text}");
+    }
+
+    #[test]
+    fn what_is_beyond_lakefs_is_named_for_the_object_store() {
+        let now = Timestamp::now();
+        let mut upload = Upload::sample("lake", State::Abandoned);
+        upload.upload_id = Some("u1".into());
+        upload.physical_address = Some("s3://bucket/ns/data/x".into());
+        assert!(!card(&upload, now).contains("what is left"));
+        upload.reap = Some(Reap {
+            attempts: 3,
+            at: now,
+            next: now,
+            error: Some("lakeFS answered 503: no".into()),
+            end: Some(ReapEnd::OutOfReach),
+        });
+        let text = card(&upload, now);
+        assert!(text.contains("bucket bucket, key ns/data/x, upload id u1"), "{text}");
+        assert!(text.contains("24 hours: lakeFS answered 503: no"), "{text}");
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! The uploads layer over a lakeFS made up by each test.
 
+mod reap;
 mod steps;
 mod time;
 
@@ -18,15 +19,16 @@ use tower::{Layer as _, Service as _, service_fn};
 use uuid::Uuid;
 
 use super::*;
-use crate::config::UploadsConfig;
 use crate::config::types::Period;
+use crate::config::{Mode, UploadsConfig, UpstreamConfig};
 use crate::exchange::step::{Inner, Next, Step, step};
 use crate::exchange::{
     Afterwards, Body, BodyError, Client, Context, Inspected, Principal, Proof, Rejection, Request, Response,
 };
-use crate::lakefs;
+use crate::lakefs_client::Dialer;
 use crate::observe::Metrics;
 use crate::store::{Filter, State, Store, Timestamp, Upload, UploadIntent};
+use crate::{lakefs, lakefs_client};
 
 const BASE: &str = "/api/v1/repositories/data/branches/work/staging/pmpu";
 const SIGNATURE: &str = "Vg3uSbaS2q9Nv1lnL0bcV8XPGj7zm-_4Yc8RZ4Q1abc";
@@ -58,6 +60,10 @@ impl World {
     }
 
     fn over(store: Store) -> Self {
+        Self::before(&UploadsConfig::default(), store, nobody())
+    }
+
+    fn before(config: &UploadsConfig, store: Store, client: lakefs_client::Client) -> Self {
         let log = Log::default();
         let writer = log.clone();
         let subscriber = tracing_subscriber::fmt()
@@ -68,7 +74,7 @@ impl World {
             .finish();
         let metrics = Arc::new(Metrics::new());
         let ledger = tracing::subscriber::with_default(subscriber, || {
-            Ledger::new(&UploadsConfig::default(), store.clone(), Arc::clone(&metrics))
+            Ledger::new(config, store.clone(), client, Arc::clone(&metrics))
         });
         Self {
             store,
@@ -76,6 +82,10 @@ impl World {
             metrics,
             log,
         }
+    }
+
+    fn layer(&self) -> Uploads {
+        Uploads::new(Mode::Enforce, Arc::clone(&self.ledger), None)
     }
 
     /// Sends a request through uploads and record to `lakefs`.
@@ -90,7 +100,7 @@ impl World {
             async move { Ok::<_, Infallible>(answer.await) }
         });
         let inner = step(Records(self.store.clone())).layer(inner);
-        let mut stack = step(Uploads::new(Arc::clone(&self.ledger))).layer(inner);
+        let mut stack = step(self.layer()).layer(inner);
         stack.call(request).await.unwrap()
     }
 
@@ -124,6 +134,13 @@ impl World {
         let lines = log.split(|byte| *byte == b'\n').filter(|line| !line.is_empty());
         lines.map(|line| serde_json::from_slice(line).unwrap()).collect()
     }
+}
+
+/// A way to lakeFS that nobody goes.
+fn nobody() -> lakefs_client::Client {
+    let config = UpstreamConfig::default();
+    let dialer = Arc::new(Dialer::new(&config).unwrap());
+    lakefs_client::Client::new(dialer, &config.url, tokio::runtime::Handle::current())
 }
 
 fn request(method: Method, target: &str, body: &str) -> Request {

@@ -139,11 +139,7 @@ impl Step for Refuses {
 async fn refused(world: &World, request: Request, rejection: Rejection) {
     let inner = service_fn(|_: Request| async { Ok::<_, Infallible>(answer(500, Body::empty())) });
     let inner = step(Refuses(rejection)).layer(inner);
-    let response = step(Uploads::new(Arc::clone(&world.ledger)))
-        .layer(inner)
-        .call(request)
-        .await
-        .unwrap();
+    let response = step(world.layer()).layer(inner).call(request).await.unwrap();
     let body = response.into_body();
     _ = body.read_capped(1 << 20).await.unwrap();
 }
@@ -326,7 +322,7 @@ async fn a_client_that_leaves_before_the_answer_does_not_lose_the_upload_id() {
         }
     });
     let inner = step(OutlivesItsClient).layer(step(Records(world.store.clone())).layer(lakefs));
-    let mut stack = step(Uploads::new(Arc::clone(&world.ledger))).layer(inner);
+    let mut stack = step(world.layer()).layer(inner);
     let mut sending = stack.call(create());
     tokio::select! {
         _ = &mut sending => panic!("an answer"),

@@ -32,6 +32,7 @@ impl TestGateway {
         config.admin.socket = folder.path().join("lakegate.sock");
         config.store = StoreConfig::Embedded(EmbeddedConfig {
             path: folder.path().join("lakegate.redb"),
+            ..EmbeddedConfig::default()
         });
         config.upstream.url = format!("http://{lakefs}").parse().expect("an address");
         adapt(&mut config);
