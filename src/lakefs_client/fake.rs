@@ -291,6 +291,22 @@ impl State {
                 Ok(Some(_)) => self.repositories(&head, &body),
                 _ => unauthenticated(),
             },
+            (None, path) if head.headers.contains_key("x-amz-signature") => {
+                let known = self.whose(&head.headers).is_ok_and(|user| user.is_some());
+                let gone = known && self.refs.lock().unwrap().remove(path.trim_start_matches('/')).is_some();
+                let body = if gone {
+                    ""
+                } else {
+                    "<Error><Code>NoSuchUpload</Code></Error>"
+                };
+                let mut answer = Response::new(Full::from(body));
+                *answer.status_mut() = if gone {
+                    StatusCode::NO_CONTENT
+                } else {
+                    StatusCode::NOT_FOUND
+                };
+                answer
+            }
             (None, _) => json_answer(StatusCode::NOT_FOUND, &json!({"message": "invalid API endpoint"})),
         };
         self.answered.send_modify(|count| *count += 1);

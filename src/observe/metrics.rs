@@ -40,7 +40,7 @@ pub struct ReasonLabels {
 /// What a step of a multipart upload is counted by.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 pub struct UploadLabels {
-    /// `create`, `part_presign`, `part_copy`, `complete`, `abort`.
+    /// `create`, `part_presign`, `part_copy`, `part`, `list`, `complete`, `abort`, `complete_request`, `abort_request`.
     pub step: &'static str,
     /// `ok`, `refused` or `failed`.
     pub outcome: &'static str,

@@ -67,6 +67,9 @@ impl Upload {
     pub(crate) fn sample(repository: &str, state: State) -> Self {
         Self {
             id: Uuid::now_v7(),
+            kind: super::Kind::Pmpu,
+            parts_uploaded: 0,
+            bytes_uploaded: 0,
             repository: repository.into(),
             branch: "main".into(),
             path: "a/b".into(),

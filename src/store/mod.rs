@@ -41,7 +41,7 @@ pub use table::{Record, Records, Snapshot};
 pub use tables::{Counts, Filter, Stats};
 pub use timestamp::Timestamp;
 pub use undo::{Head, Outcome, Pin, Undo};
-pub use upload::{Reap, ReapEnd, State, Upload, UploadIntent, clip};
+pub use upload::{Kind, Reap, ReapEnd, State, Upload, UploadIntent, clip};
 
 use file::Opener;
 use seal::Sealer;

@@ -9,7 +9,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use uuid::Uuid;
 
 use super::table::{self, Record, Records, Snapshot};
-use super::{Change, Key, Reap, State, StoreError, Timestamp, Upload};
+use super::{Change, Key, Kind, Reap, State, StoreError, Timestamp, Upload};
 
 /// Records as JSON: fields come and go without a new schema.
 const UPLOADS: TableDefinition<'_, u128, &[u8]> = TableDefinition::new("uploads");
@@ -84,7 +84,7 @@ impl Filter {
 
 fn due(upload: &Upload, time: Timestamp) -> bool {
     let waits = |reap: &Reap| reap.end.is_some() || reap.next > time;
-    upload.upload_id.is_some() && !upload.reap.as_ref().is_some_and(waits)
+    upload.upload_id.is_some() && upload.kind != Kind::Cpmpu && !upload.reap.as_ref().is_some_and(waits)
 }
 
 /// Written as an object with a member for each state.

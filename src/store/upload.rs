@@ -84,11 +84,38 @@ impl FromStr for State {
     }
 }
 
+/// By which face of lakeFS an upload goes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Kind {
+    /// lakeFS's presigned multipart uploads: parts go to the object store.
+    #[default]
+    Pmpu,
+    /// Those of lakeFS Enterprise whose requests to the object store the client makes itself: only their asking is seen.
+    Cpmpu,
+    /// S3 multipart uploads: parts pass through.
+    S3,
+}
+
+impl Kind {
+    /// Its name in log, records and commands.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Pmpu => "pmpu",
+            Self::Cpmpu => "cpmpu",
+            Self::S3 => "s3",
+        }
+    }
+}
+
 /// The record of one upload. Texts are bounded by whoever makes it; no signature and no presigned URL is ever in it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Upload {
     /// The record's own id, in order of time (UUID version 7).
     pub id: Uuid,
+    /// By which face of lakeFS it goes.
+    #[serde(default)]
+    pub kind: Kind,
     /// Repository.
     pub repository: String,
     /// Branch.
@@ -115,6 +142,12 @@ pub struct Upload {
     /// Parts copied by lakeFS.
     #[serde(default)]
     pub parts_copied: u32,
+    /// Parts that passed through, by S3; a repeated one counts again.
+    #[serde(default)]
+    pub parts_uploaded: u32,
+    /// Their bytes.
+    #[serde(default)]
+    pub bytes_uploaded: u64,
     /// Parts that the complete listed.
     pub parts_done: Option<u32>,
     /// Size of the object, once complete.
@@ -194,6 +227,8 @@ impl Upload {
         self.parts_done = other.parts_done.or(self.parts_done);
         self.parts_presigned = self.parts_presigned.saturating_add(other.parts_presigned);
         self.parts_copied = self.parts_copied.saturating_add(other.parts_copied);
+        self.parts_uploaded = self.parts_uploaded.saturating_add(other.parts_uploaded);
+        self.bytes_uploaded = self.bytes_uploaded.saturating_add(other.bytes_uploaded);
         self.sealed_address = self.sealed_address.or(other.sealed_address);
         self.reap = other.reap.or(self.reap);
         if other.updated > self.updated {

@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use http::StatusCode;
+use http::{StatusCode, header};
 
 use super::Ledger;
 use super::lifecycle::{Outcome, Step as UploadStep};
@@ -11,11 +11,12 @@ use super::redact;
 use super::scan::Scanner;
 use super::seen::{Answer, NAME_MAX, PATH_MAX, Seen};
 use super::watched::Watched;
+use super::xml;
 use crate::config::Mode;
 use crate::exchange::step::{Inner, Next, Step};
 use crate::exchange::{Afterwards, Body, Context, Ended, Rejection, Request, Response};
 use crate::lakefs_client::Identity;
-use crate::store::{State, Timestamp, UploadIntent};
+use crate::store::{Kind, State, Timestamp, UploadIntent, clip};
 
 /// The uploads layer.
 #[derive(Debug)]
@@ -49,7 +50,7 @@ impl Step for Uploads {
                     .insert(UploadIntent(seen.record(State::Intent)))
             }
             UploadStep::Complete => self.ledger.asked(&seen),
-            UploadStep::PartPresign | UploadStep::PartCopy | UploadStep::Abort => {}
+            _ => {}
         }
         let watch = Watch::new(Arc::clone(&self.ledger), context, seen);
         // The answer may come when the client has left and this future is gone.
@@ -66,6 +67,9 @@ pub(super) struct Watch {
     context: Context,
     seen: Arc<Seen>,
     scanner: Scanner,
+    xml: xml::Scanner,
+    /// A part's, from the answer's head.
+    etag: Option<String>,
     /// lakeFS's or the gateway's answer, once its head is there.
     status: Option<StatusCode>,
     told: bool,
@@ -78,6 +82,8 @@ impl Watch {
             context,
             seen,
             scanner: Scanner::new(&[]),
+            xml: xml::Scanner::new(&[]),
+            etag: None,
             status: None,
             told: false,
         }
@@ -86,11 +92,22 @@ impl Watch {
     /// Goes with the answer's body.
     fn answered(mut self, response: Response) -> Response {
         self.status = Some(response.status());
+        let etag = response.headers().get(header::ETAG).and_then(|etag| etag.to_str().ok());
+        self.etag = etag.map(|etag| clip(etag.trim_matches('"'), 128).to_owned());
+        self.xml = xml::Scanner::new(match self.seen.step {
+            _ if self.seen.kind != Kind::S3 => &[],
+            _ if !response.status().is_success() => &[("Message", 1024)],
+            UploadStep::Create => &[("UploadId", NAME_MAX)],
+            // A complete that takes long begins with 200 and may end with an error.
+            UploadStep::Complete => &[("ETag", 128), ("Message", 1024)],
+            _ => &[],
+        });
         self.scanner = Scanner::new(match self.seen.step {
+            _ if self.seen.kind == Kind::S3 => &[],
             _ if !response.status().is_success() => &[("message", 1024)],
             UploadStep::Create => &[("physical_address", PATH_MAX), ("upload_id", NAME_MAX)],
             UploadStep::Complete => &[("checksum", 128), ("size_bytes", 0)],
-            UploadStep::PartPresign | UploadStep::PartCopy | UploadStep::Abort => &[],
+            _ => &[],
         });
         response.map(|body| Body::new(Watched::new(body, self)))
     }
@@ -106,9 +123,12 @@ impl Watch {
         if self.told {
             return;
         }
-        self.scanner.feed(chunk);
+        match self.seen.kind {
+            Kind::S3 => self.xml.feed(chunk),
+            Kind::Pmpu | Kind::Cpmpu => self.scanner.feed(chunk),
+        }
         // Known before the client can know it: its next step finds the record.
-        if self.seen.step == UploadStep::Create && self.scanner.text("upload_id").is_some() {
+        if self.seen.step == UploadStep::Create && self.upload_id().is_some() {
             self.tell(None);
         }
     }
@@ -130,11 +150,29 @@ impl Watch {
         self.ledger.ended(&self.seen, answer);
     }
 
+    fn upload_id(&self) -> Option<String> {
+        self.scanner.text("upload_id").or_else(|| self.xml.text("UploadId"))
+    }
+
+    /// A part's, from the head, or the object's, from the body.
+    fn etag_told(&self) -> Option<String> {
+        let object = self.xml.text("ETag").map(|etag| etag.trim_matches('"').to_owned());
+        let of_a_part = matches!(self.seen.step, UploadStep::Part | UploadStep::PartCopy);
+        object.or_else(|| self.etag.clone().filter(|_| of_a_part))
+    }
+
     fn answer(&self, cut: Option<&str>) -> Answer {
         let facts = self.context.facts();
         let mut outcome = outcome(self.status, facts.reason);
-        let upload_id = self.scanner.text("upload_id");
-        let message = self.scanner.beginning("message").map(|text| redact::message(&text));
+        let upload_id = self.upload_id();
+        let message = self
+            .scanner
+            .beginning("message")
+            .or_else(|| self.xml.beginning("Message"));
+        let message = message.map(|text| redact::message(&text));
+        if self.seen.kind == Kind::S3 && outcome == Outcome::Done && message.is_some() {
+            outcome = Outcome::Failed;
+        }
         let mut error = match (facts.reason, message) {
             (Some(reason), Some(message)) => Some(format!("{reason}: {message}")),
             (Some(reason), None) => Some(reason.to_owned()),
@@ -157,8 +195,8 @@ impl Watch {
                 .as_deref()
                 .and_then(|address| self.ledger.seal(&self.seen, address)),
             physical_address: address.map(|address| redact::unsigned(&address).to_owned()),
-            checksum: self.scanner.text("checksum"),
-            bytes: self.scanner.number("size_bytes"),
+            checksum: self.scanner.text("checksum").or_else(|| self.etag_told()),
+            bytes: self.scanner.number("size_bytes").or(self.seen.part_bytes),
             error,
             at: Timestamp::now(),
         }

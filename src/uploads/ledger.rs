@@ -132,6 +132,7 @@ fn tell(seen: &Seen, answer: &Answer, duration_ms: f64, record: Option<&Upload>)
         {
             event = seen.step.as_str(),
             outcome = answer.outcome.as_str(),
+            kind = seen.kind.as_str(),
             repository = &*seen.repository,
             branch = &*seen.branch,
             path = &*seen.path,

@@ -15,6 +15,14 @@ pub(super) enum Step {
     PartPresign,
     /// Let lakeFS copy a part from an object.
     PartCopy,
+    /// Send a part, by S3.
+    Part,
+    /// Ask which parts there are, by S3.
+    List,
+    /// Ask for the request by which the client itself completes it at the object store; whether it does is not seen.
+    CompleteRequest,
+    /// The same for an abort.
+    AbortRequest,
     /// Make an object of the parts.
     Complete,
     /// Give it up.
@@ -28,6 +36,10 @@ impl Step {
             Self::Create => "create",
             Self::PartPresign => "part_presign",
             Self::PartCopy => "part_copy",
+            Self::Part => "part",
+            Self::List => "list",
+            Self::CompleteRequest => "complete_request",
+            Self::AbortRequest => "abort_request",
             Self::Complete => "complete",
             Self::Abort => "abort",
         }
@@ -73,7 +85,11 @@ pub(super) fn next(state: Option<State>, step: Step, outcome: Outcome) -> State 
     }
     match step {
         Step::Create => create(state, outcome),
-        Step::PartPresign | Step::PartCopy => part(state, step, outcome),
+        Step::PartPresign | Step::PartCopy | Step::Part => part(state, step, outcome),
+        Step::CompleteRequest | Step::AbortRequest => part(state, Step::PartPresign, outcome),
+        // Who looks at an upload is about to go on with it.
+        Step::List if (state, outcome) == (Some(State::Abandoned), Outcome::Done) => State::Open,
+        Step::List => state.unwrap_or(State::Unknown),
         Step::Complete => complete(state, outcome),
         Step::Abort if outcome == Outcome::Done => State::Aborted,
         Step::Abort => state.unwrap_or(State::Unknown),
@@ -96,7 +112,7 @@ fn part(state: Option<State>, step: Step, outcome: Outcome) -> State {
     match (state, outcome) {
         (None | Some(State::Intent | State::Abandoned), Outcome::Done) => State::Open,
         // The object store took a part: the upload whose answer was lost is still open.
-        (Some(State::Unknown), Outcome::Done) if step == Step::PartCopy => State::Open,
+        (Some(State::Unknown), Outcome::Done) if step != Step::PartPresign => State::Open,
         (state, _) => state.unwrap_or(State::Unknown),
     }
 }
@@ -141,7 +157,11 @@ mod tests {
 
     use super::*;
 
-    const STEPS: [Step; 5] = [
+    const STEPS: [Step; 9] = [
+        Step::Part,
+        Step::List,
+        Step::CompleteRequest,
+        Step::AbortRequest,
         Step::Create,
         Step::PartPresign,
         Step::PartCopy,

@@ -14,7 +14,7 @@ use super::redact;
 use crate::config::{Mode, OnAbandoned};
 use crate::lakefs_client::{Caller, RefsError, UploadName};
 use crate::observe::metrics::OutcomeLabels;
-use crate::store::{Filter, Key, Reap, ReapEnd, State, StoreError, Timestamp, Upload};
+use crate::store::{Filter, Key, Kind, Reap, ReapEnd, State, StoreError, Timestamp, Upload};
 
 /// How long lakeFS takes an upload's address (pkg/catalog/catalog.go, LinkAddressTime).
 pub(super) const ADDRESS_LIFE: Duration = Duration::from_secs(24 * 3600);
@@ -90,9 +90,9 @@ fn backoff(attempts: u32) -> Duration {
     Duration::from_secs(60 << attempts.saturating_sub(1).min(5)).min(Duration::from_secs(1800))
 }
 
-/// Whether lakeFS no longer takes its address.
+/// Whether lakeFS no longer takes its address; by S3 it asks for none.
 fn out_of_reach(upload: &Upload, now: Timestamp) -> bool {
-    now.since(upload.created) >= ADDRESS_LIFE
+    upload.kind == Kind::Pmpu && now.since(upload.created) >= ADDRESS_LIFE
 }
 
 /// The record after a try; its last sign of life stays what it was.
@@ -168,7 +168,8 @@ impl Ledger {
         if look == Look::Report {
             due.retain(|upload| out_of_reach(upload, now));
         }
-        due.sort_by_key(|upload| upload.id);
+        // Those that keep failing never stand before the others.
+        due.sort_by_key(|upload| (upload.reap.as_ref().map_or(0, |reap| reap.attempts), upload.id));
         let (begun, mut all) = (Instant::now(), Vec::new());
         for upload in due.into_iter().take(MOST) {
             let (reaped, hopeless) = self.reap_one(look, upload.id, silent, now).await?;
@@ -237,6 +238,10 @@ impl Ledger {
         let Some(name) = name(upload) else {
             return Tried::Failed("its upload id is not known".into());
         };
+        let caller = Caller::Gateway(identity);
+        if upload.kind == Kind::S3 {
+            return tried(self.client.abort_s3_upload(&caller, &name).await);
+        }
         let owner = Upload::owner(&upload.repository, &upload.branch, &upload.path);
         let address = match upload
             .sealed_address
@@ -247,16 +252,7 @@ impl Ledger {
             Some(Err(error)) => return Tried::Failed(format!("its signed address cannot be had: {error}")),
             None => return Tried::Failed("its signed address was not seen".into()),
         };
-        let aborted = self
-            .client
-            .abort_upload(&Caller::Gateway(identity), &name, &address)
-            .await;
-        match aborted {
-            Ok(()) => Tried::Aborted,
-            Err(RefsError::Answered { status, message }) => said(status, &message),
-            // Nobody answers, or nobody is let in: the next would meet the same.
-            Err(error) => Tried::Hopeless(error.to_string()),
-        }
+        tried(self.client.abort_upload(&caller, &name, &address).await)
     }
 
     fn told_reap(&self, upload: &Upload, outcome: ReapOutcome) {
@@ -288,6 +284,15 @@ pub(super) fn name(upload: &Upload) -> Option<UploadName> {
         path: upload.path.clone(),
         upload_id: upload.upload_id.clone()?,
     })
+}
+
+fn tried(aborted: Result<(), RefsError>) -> Tried {
+    match aborted {
+        Ok(()) => Tried::Aborted,
+        Err(RefsError::Answered { status, message }) => said(status, &message),
+        // Nobody answers, or nobody is let in: the next would meet the same.
+        Err(error) => Tried::Hopeless(error.to_string()),
+    }
 }
 
 /// What an answer other than 204 says (pkg/api/controller.go, AbortPresignMultipartUpload).

@@ -11,7 +11,7 @@ use super::redact;
 use crate::config::types::Secret;
 use crate::exchange::{Context, Inspected, Request};
 use crate::lakefs::{Operation, Role, pmpu};
-use crate::store::{Key, State, Timestamp, Upload, clip};
+use crate::store::{Key, Kind, State, Timestamp, Upload, clip};
 
 /// Longest texts that are kept, in bytes. lakeFS's names are shorter; S3's longest key has 1024 bytes.
 pub(super) const NAME_MAX: usize = 512;
@@ -23,6 +23,9 @@ const QUICK_BODY: usize = 32 << 10;
 /// One step, as its request tells it.
 #[derive(Debug, Clone)]
 pub(super) struct Seen {
+    pub(super) kind: Kind,
+    /// Size of a part that passes.
+    pub(super) part_bytes: Option<u64>,
     pub(super) step: Step,
     pub(super) repository: String,
     pub(super) branch: String,
@@ -96,14 +99,30 @@ fn read_body(step: Step, body: &[u8]) -> (Option<Secret>, Option<u32>) {
     (address.map(Secret::new), parts)
 }
 
-/// The step that an operation is.
-fn step_of(operation: Operation) -> Option<Step> {
+/// How many bytes of a part a request says it brings; AWS's chunks say that apart.
+fn declared(request: &Request) -> Option<u64> {
+    let number = |name: &str| request.headers().get(name)?.to_str().ok()?.trim().parse().ok();
+    number("x-amz-decoded-content-length").or_else(|| number("content-length"))
+}
+
+/// The step that an operation is, and by which face.
+fn step_of(operation: Operation) -> Option<(Kind, Step)> {
+    use Operation as O;
     Some(match operation {
-        Operation::CreatePresignMultipartUpload => Step::Create,
-        Operation::UploadPart => Step::PartPresign,
-        Operation::UploadPartCopy => Step::PartCopy,
-        Operation::CompletePresignMultipartUpload => Step::Complete,
-        Operation::AbortPresignMultipartUpload => Step::Abort,
+        O::CreatePresignMultipartUpload => (Kind::Pmpu, Step::Create),
+        O::UploadPart => (Kind::Pmpu, Step::PartPresign),
+        O::UploadPartCopy => (Kind::Pmpu, Step::PartCopy),
+        O::CompletePresignMultipartUpload => (Kind::Pmpu, Step::Complete),
+        O::AbortPresignMultipartUpload => (Kind::Pmpu, Step::Abort),
+        O::PresignMultipartPrepareRequest | O::PresignMultipartCopyPartRequest => (Kind::Cpmpu, Step::PartPresign),
+        O::PresignMultipartCompleteRequest => (Kind::Cpmpu, Step::CompleteRequest),
+        O::PresignMultipartAbortRequest => (Kind::Cpmpu, Step::AbortRequest),
+        O::S3CreateMultipartUpload => (Kind::S3, Step::Create),
+        O::S3UploadPart => (Kind::S3, Step::Part),
+        O::S3UploadPartCopy => (Kind::S3, Step::PartCopy),
+        O::S3CompleteMultipartUpload => (Kind::S3, Step::Complete),
+        O::S3AbortMultipartUpload => (Kind::S3, Step::Abort),
+        O::S3ListParts => (Kind::S3, Step::List),
         _ => return None,
     })
 }
@@ -112,13 +131,15 @@ impl Seen {
     /// The step that a request is, if it is one.
     pub(super) fn of(request: &Request, context: &Context) -> Option<Self> {
         let classified = context.classified()?;
-        let step = step_of(classified.operation)?;
+        let (kind, step) = step_of(classified.operation)?;
         let subject = classified.targets.iter().find(|target| target.role == Role::Subject)?;
         let bounded = |text: &str| clip(text, NAME_MAX).to_owned();
         let principal = context.principal();
         let user_agent = request.headers().get(header::USER_AGENT);
         Some(Self {
+            kind,
             step,
+            part_bytes: if step == Step::Part { declared(request) } else { None },
             repository: bounded(&subject.repository),
             branch: bounded(subject.reference.as_deref().unwrap_or_default()),
             path: clip(subject.path.as_deref().unwrap_or_default(), PATH_MAX).to_owned(),
@@ -173,6 +194,9 @@ impl Seen {
     pub(super) fn record(&self, state: State) -> Upload {
         Upload {
             id: self.request_id,
+            kind: self.kind,
+            parts_uploaded: 0,
+            bytes_uploaded: 0,
             repository: self.repository.clone(),
             branch: self.branch.clone(),
             path: self.path.clone(),
@@ -205,7 +229,12 @@ impl Seen {
     pub(super) fn apply(&self, answer: &Answer, old: Option<Upload>) -> Option<Upload> {
         let before = old.as_ref().map(|old| old.state);
         // Whoever is nobody to lakeFS cannot fill the ledger with uploads that it makes up.
-        if before.is_none() && self.step != Step::Create && answer.status == Some(401) {
+        let stranger = match self.kind {
+            Kind::S3 => matches!(answer.status, Some(400 | 401 | 403 | 404)),
+            Kind::Pmpu | Kind::Cpmpu => answer.status == Some(401),
+        };
+        let asked_of_nothing = self.kind == Kind::S3 && answer.outcome == Outcome::Asked;
+        if before.is_none() && self.step != Step::Create && (stranger || asked_of_nothing || self.step == Step::List) {
             return None;
         }
         let state = next(before, self.step, answer.outcome);
@@ -243,10 +272,16 @@ impl Seen {
             Step::Complete => {
                 upload.parts_done = self.parts_count;
                 upload.checksum.clone_from(&answer.checksum);
-                upload.bytes = answer.bytes;
+                // By S3 the answer does not tell: then it is what has passed.
+                let passed = Some(upload.bytes_uploaded).filter(|_| self.kind == Kind::S3 && upload.parts_copied == 0);
+                upload.bytes = answer.bytes.or(passed);
                 upload.completed = Some(answer.at);
             }
-            Step::Abort => {}
+            Step::Part => {
+                upload.parts_uploaded = upload.parts_uploaded.saturating_add(1);
+                upload.bytes_uploaded = upload.bytes_uploaded.saturating_add(self.part_bytes.unwrap_or(0));
+            }
+            Step::Abort | Step::List | Step::CompleteRequest | Step::AbortRequest => {}
         }
     }
 }

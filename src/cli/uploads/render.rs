@@ -30,6 +30,7 @@ pub(super) fn card(upload: &Upload, now: Timestamp) -> String {
     let facts = [
         ("id", Some(upload.id.to_string())),
         ("state", Some(upload.state.to_string())),
+        ("kind", Some(upload.kind.as_str().to_owned())),
         ("object", Some(object(upload))),
         ("upload id", upload.upload_id.as_deref().map(clean)),
         ("physical address", upload.physical_address.as_deref().map(clean)),
@@ -43,6 +44,11 @@ pub(super) fn card(upload: &Upload, now: Timestamp) -> String {
         ("parts asked", upload.parts_asked.map(|count| count.to_string())),
         ("parts presigned", some(upload.parts_presigned)),
         ("parts copied", some(upload.parts_copied)),
+        ("parts uploaded", some(upload.parts_uploaded)),
+        (
+            "bytes uploaded",
+            Some(upload.bytes_uploaded).filter(|bytes| *bytes > 0).map(size),
+        ),
         ("parts done", upload.parts_done.map(|count| count.to_string())),
         (
             "size",

@@ -1,6 +1,7 @@
 //! The uploads layer over a lakeFS made up by each test.
 
 mod reap;
+mod s3;
 mod steps;
 mod time;
 
@@ -174,6 +175,33 @@ fn request(method: Method, target: &str, body: &str) -> Request {
     });
     request.extensions_mut().insert(context);
     request
+}
+
+/// A request of the S3 face, by its credential, or of REST by a bearer.
+fn s3_request(method: Method, target: &str) -> Request {
+    let credential = match target.starts_with("/api/") {
+        true => "Bearer do-not-keep-me",
+        false => "AWS4-HMAC-SHA256 Credential=AKIA/x, SignedHeaders=host, Signature=do-not-keep-me",
+    };
+    let request = http::Request::builder()
+        .method(method)
+        .uri(target)
+        .header("host", "lakefs")
+        .header("authorization", credential)
+        .header("content-length", "5242880")
+        .body(Body::empty())
+        .unwrap();
+    let (head, body) = request.into_parts();
+    let classified = lakefs::classify(&head, &[]).unwrap();
+    let mut of_s3 = Request::from_parts(head, body);
+    let context = Context::new(Client {
+        address: IpAddr::V4(Ipv4Addr::new(192, 0, 2, 7)),
+        peer: SocketAddr::from(([192, 0, 2, 7], 1)),
+        secure: false,
+    });
+    context.set_classified(classified);
+    of_s3.extensions_mut().insert(context);
+    of_s3
 }
 
 fn create() -> Request {

@@ -209,6 +209,24 @@ async fn a_lost_complete_is_aborted_and_stays_unknown() {
 }
 
 #[tokio::test]
+async fn an_s3_upload_is_aborted_without_an_address_and_at_any_age() {
+    let lakefs = FakeLakefs::start().await;
+    let world = before(&lakefs, OnAbandoned::Abort).await;
+    let upload = Upload {
+        kind: crate::store::Kind::S3,
+        sealed_address: None,
+        ..world.the_record().await
+    };
+    world.store.put_upload(upload).await.unwrap();
+    lakefs.set_ref("data/work/a/b%2Ebin", Some("it"));
+    look(&world, hours(48)).await;
+    let record = world.the_record().await;
+    assert_eq!(record.state, State::Aborted);
+    assert_eq!(record.reap.unwrap().error, None);
+    assert_eq!(lakefs.calls("/data/work/a/b%2Ebin"), 1);
+}
+
+#[tokio::test]
 async fn a_look_ends_the_oldest_and_not_more_than_it_may() {
     let lakefs = FakeLakefs::start().await;
     let world = before(&lakefs, OnAbandoned::Abort).await;
