@@ -82,9 +82,14 @@ pub struct Record {
 
 impl Record {
     /// The layer of this configuration, over the live state, which gets it too. `identity` is the gateway's own user. In `Mode::Observe`
-    /// what cannot be recorded goes all the same.
+    /// nothing is pinned, and what cannot be recorded goes all the same.
     pub fn new(config: &RecordConfig, mode: Mode, state: Arc<State>, identity: Option<Arc<dyn Identity>>) -> Self {
-        state.reconfigure(config, identity.clone());
+        let mut config = config.clone();
+        if mode == Mode::Observe {
+            // A gateway that only looks on leaves nothing in lakeFS.
+            config.undo.pin.clear();
+        }
+        state.reconfigure(&config, identity.clone());
         Self {
             state,
             operations: config.undo.operations.clone(),

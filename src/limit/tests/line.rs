@@ -136,7 +136,8 @@ proptest! {
     /// At a steady pace, whoever is refused at once would have waited longer than it could, had it been let in instead.
     #[test]
     fn nobody_is_refused_who_would_have_made_it(
-        comers in prop::collection::vec((0..6_u8, 0..3_usize, 1..4_u32, 0..40_u64), 100..600),
+        comers in prop::collection::vec((0..6_u8, 0..3_usize, 0..40_u64), 100..600),
+        weights in prop::array::uniform6(1..4_u32),
         each_ms in 20..80_u64,
         patience_ms in 500..5000_u64,
     ) {
@@ -157,8 +158,10 @@ proptest! {
             }
             Ok(())
         };
-        for (tenant, kind, weight, pause) in comers {
+        for (tenant, kind, pause) in comers {
             now += pause;
+            // A principal's weight does not change while it waits: more weight would serve it sooner than could be told.
+            let weight = weights[usize::from(tenant)];
             serve(&mut line, now)?;
             let comer = Comer { patience, ..comer(&tenant.to_string(), kinds[kind], weight) };
             let refused = line.push(&comer, (now, false), at(now)).is_err();

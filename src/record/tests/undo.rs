@@ -48,6 +48,19 @@ async fn the_head_is_on_disk_and_pinned_before_the_call_goes_and_its_outcome_aft
 }
 
 #[tokio::test]
+async fn a_gateway_that_observes_writes_it_down_and_leaves_nothing_in_lakefs() {
+    let mut world = World::new().await;
+    world.mode = Mode::Observe;
+    assert_eq!(world.send(hard_reset(&[]), moves).await.status(), 204);
+    let undo = &world.undos().await[0];
+    assert_eq!(
+        (undo.outcome, undo.commit.as_deref(), &undo.pin),
+        (Outcome::Done, Some(A), &None)
+    );
+    assert_eq!(world.lakefs.refs(), ["r/branches/dev", "r/branches/main", "r/tags/v1"]);
+}
+
+#[tokio::test]
 async fn a_call_that_failed_is_marked_so_and_its_pin_goes() {
     let world = World::new().await;
     assert_eq!(world.send(hard_reset(&[]), |_| 403).await.status(), 403);
