@@ -49,6 +49,13 @@ pub enum Rejection {
         /// What the second person is told to approve, and for how long it stands.
         what: String,
     },
+    /// A rule of lakeFS's own refuses it, as lakeFS itself would: in lakeFS's words, which clients may know.
+    Protected {
+        /// The rule's name.
+        rule: String,
+        /// What lakeFS says.
+        message: &'static str,
+    },
     /// No role and no rule grants it.
     NotGranted(String),
     /// A rule refuses it for now.
@@ -122,6 +129,7 @@ impl Rejection {
         match self {
             Self::AmbiguousTarget(_)
             | Self::Guarded { .. }
+            | Self::Protected { .. }
             | Self::ConfirmationRequired { .. }
             | Self::ConfirmationStale { .. }
             | Self::ApprovalRequired { .. }
@@ -174,9 +182,11 @@ impl Rejection {
         match self {
             Self::BadRequest(_) | Self::AmbiguousTarget(_) | Self::BodyBroken => StatusCode::BAD_REQUEST,
             Self::Unauthenticated => StatusCode::UNAUTHORIZED,
-            Self::Guarded { .. } | Self::NotGranted(_) | Self::ApprovalRequired { .. } | Self::Closed(_) => {
-                StatusCode::FORBIDDEN
-            }
+            Self::Guarded { .. }
+            | Self::Protected { .. }
+            | Self::NotGranted(_)
+            | Self::ApprovalRequired { .. }
+            | Self::Closed(_) => StatusCode::FORBIDDEN,
             Self::ConfirmationRequired { .. } => StatusCode::PRECONDITION_REQUIRED,
             Self::ConfirmationStale { .. } => StatusCode::PRECONDITION_FAILED,
             Self::MethodRefused => StatusCode::METHOD_NOT_ALLOWED,
@@ -204,7 +214,7 @@ impl Rejection {
             Self::BadRequest(_) => "bad-request",
             Self::AmbiguousTarget(_) => "ambiguous-target",
             Self::Unauthenticated => "unauthenticated",
-            Self::Guarded { .. } => "guarded",
+            Self::Guarded { .. } | Self::Protected { .. } => "guarded",
             Self::ConfirmationRequired { .. } => "confirmation-required",
             Self::ConfirmationStale { .. } => "confirmation-stale",
             Self::ApprovalRequired { .. } => "approval-required",
@@ -237,6 +247,7 @@ impl Rejection {
         match self {
             Self::BadRequest(what) | Self::AmbiguousTarget(what) => what.clone(),
             Self::Unauthenticated => reply::UNAUTHENTICATED.to_owned(),
+            Self::Protected { message, .. } => (*message).to_owned(),
             Self::Guarded { message, .. } | Self::Frozen { message, .. } | Self::NotGranted(message) => message.clone(),
             Self::ConfirmationRequired { rule, what } => format!(
                 "rule `{rule}` asks for a confirmation: {what}; to go on, send the request again with the full commit in the header {}",
@@ -296,6 +307,7 @@ impl Rejection {
     fn rule(&self) -> Option<&str> {
         match self {
             Self::Guarded { rule, .. }
+            | Self::Protected { rule, .. }
             | Self::Frozen { rule, .. }
             | Self::ConfirmationRequired { rule, .. }
             | Self::ConfirmationStale { rule, .. }
@@ -329,6 +341,7 @@ impl Rejection {
         }
         let id = context.id().to_string();
         let message = match self.rule() {
+            _ if matches!(self, Self::Protected { .. }) => self.message(),
             // lakectl and the SDKs show the message and no header: whoever is asked about a rule needs the request.
             Some(_) => format!("{} (request {id})", self.message()),
             None => self.message(),
@@ -392,6 +405,8 @@ impl Rejection {
             | Self::ApprovalRequired { .. }
             | Self::NotGranted(_)
             | Self::Closed(_) => "AccessDenied",
+            // pkg/gateway/errors.
+            Self::Protected { .. } => "ErrWriteToProtectedBranch",
             Self::ConfirmationStale { .. } => "PreconditionFailed",
             Self::TooLarge { .. } => "EntityTooLarge",
             Self::InspectionTimeout | Self::BodyTimeout => "RequestTimeout",
@@ -444,6 +459,10 @@ mod tests {
             rule: rule(),
             what: what(),
         };
+        let protected = Rejection::Protected {
+            rule: text(),
+            message: "x",
+        };
         let frozen = Rejection::Frozen {
             rule: text(),
             message: text(),
@@ -465,6 +484,7 @@ mod tests {
             (required(), true, 428, 428),
             (stale(), true, 412, 412),
             (approval(), true, 403, 403),
+            (protected, true, 403, 403),
             (Rejection::NotGranted(text()), true, 403, 403),
             (frozen, true, 503, 503),
             (Rejection::Closed("x"), true, 403, 403),

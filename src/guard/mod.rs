@@ -29,7 +29,7 @@ use crate::exchange::step::Inner;
 use crate::exchange::{
     Afterwards, Ask, Context, Next, Proof, Rejection, Request, Requirement, Response, Step, headers,
 };
-use crate::lakefs::{Danger, Dangers, Operation};
+use crate::lakefs::{Classified, Danger, Dangers, Operation};
 use crate::lakefs_client::{Caller, Client, Identity};
 use decide::decide_of;
 use listing::Listing;
@@ -214,11 +214,11 @@ impl Step for Guard {
         self.add(&theirs, asked, dangers, &mut decision);
         for refusal in &decision.shadow {
             log(refusal, &context, "shadow");
-            rejection(refusal).shadow(&context, refusal.by_name());
+            rejection(refusal, classified).shadow(&context, refusal.by_name());
         }
         if let Some(refusal) = decision.denied {
             log(&refusal, &context, "refused");
-            return rejection(&refusal).respond(&context, &method);
+            return rejection(&refusal, classified).respond(&context, &method);
         }
         if let Some(unknown) = unknown
             && unknown.bites(self.mode_of_theirs(), &context, "guard.lakefs_rules")
@@ -269,10 +269,14 @@ impl Guard {
     }
 }
 
-fn rejection(refusal: &Refusal<'_>) -> Rejection {
+fn rejection(refusal: &Refusal<'_>, classified: &Classified) -> Rejection {
     let message = refusal.to_string();
     match refusal.rule {
         None => Rejection::NotGranted(message),
+        Some(rule) if let Some(message) = theirs::words(rule, refusal.cause, classified) => Rejection::Protected {
+            rule: rule.name().to_owned(),
+            message,
+        },
         Some(rule) if refusal.is_for_now() => Rejection::Frozen {
             rule: rule.name().to_owned(),
             message,

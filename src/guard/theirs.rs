@@ -14,8 +14,9 @@ use futures_util::future::{BoxFuture, Shared};
 use tokio::sync::oneshot;
 use tokio::time::Instant;
 
-use super::rule::Rules;
-use crate::lakefs::{Classified, Danger, Dangers};
+use super::decide::Cause;
+use super::rule::{Rule, Rules};
+use crate::lakefs::{Classified, Danger, Dangers, Operation};
 use crate::lakefs_client::{Caller, Client, RefsError};
 
 /// What lakeFS's rules stand against: all that `preset: protect` does, but for tags, which they are not about, users, and a change of these
@@ -195,6 +196,28 @@ impl Theirs {
 impl fmt::Debug for Theirs {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Theirs").finish_non_exhaustive()
+    }
+}
+
+/// What lakeFS itself says where one of its rules refuses this (controller.go, pkg/gateway/errors): clients may know its words. Nothing
+/// where lakeFS lets it pass, or answers for each object.
+pub(super) fn words(rule: &Rule, cause: Cause, classified: &Classified) -> Option<&'static str> {
+    use Operation as O;
+    // A hook is refused on other branches too, where lakeFS would take it.
+    if !rule.is_theirs() || matches!(cause, Cause::Operation(_) | Cause::Danger(Danger::Actions)) {
+        return None;
+    }
+    match classified.operation {
+        O::HardResetBranch => Some("protected branch"),
+        O::Commit | O::CommitAsync => Some("cannot commit to protected branch"),
+        O::ResetBranch
+        | O::UploadObject
+        | O::StageObject
+        | O::LinkPhysicalAddress
+        | O::CopyObject
+        | O::DeleteObject => Some("cannot write to protected branch"),
+        O::S3DeleteObject => Some("Attempted to write to a protected branch"),
+        _ => None,
     }
 }
 

@@ -97,6 +97,45 @@ async fn they_bite_by_default_and_what_cannot_be_read_is_refused_for_now() {
     }
 }
 
+/// Clients that know lakeFS's own refusals meet the same.
+#[test]
+fn what_lakefs_refuses_itself_is_refused_in_its_words() {
+    let theirs = Rules::of_lakefs("lake", &["main".to_owned()]);
+    let words = |operation, path: &str, rules| {
+        let subject = Target {
+            path: Some(path.to_owned()),
+            ..target(Role::Subject, "lake", Some("main"))
+        };
+        let request = classified(operation, Force::Yes, vec![subject]);
+        let decision = decide(asked(&request, &Method::POST), rules);
+        match rejection(&decision.denied.unwrap(), &request) {
+            Rejection::Protected { rule, message } => Some((rule, message)),
+            _ => None,
+        }
+    };
+    let by = "lakefs:main".to_owned();
+    for (operation, said) in [
+        (Operation::HardResetBranch, Some("protected branch")),
+        (Operation::Commit, Some("cannot commit to protected branch")),
+        (Operation::ResetBranch, Some("cannot write to protected branch")),
+        (Operation::DeleteBranch, None),
+        (Operation::RevertBranch, None),
+        (Operation::DeleteObjects, None),
+    ] {
+        assert_eq!(
+            words(operation, "a", &theirs),
+            said.map(|said| (by.clone(), said)),
+            "{operation}"
+        );
+    }
+    assert_eq!(
+        words(Operation::CreatePresignMultipartUpload, "_lakefs_actions/a", &theirs),
+        None
+    );
+    let own = Rules::new(&rules(vec![rule("own", &["*"], &["main"])]));
+    assert_eq!(words(Operation::HardResetBranch, "a", &own), None);
+}
+
 #[tokio::test]
 async fn what_a_rule_of_the_gateway_refuses_asks_nobody() {
     let case = Case {
