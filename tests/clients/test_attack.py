@@ -133,7 +133,7 @@ def test_by_a_presigned_url(gateway, back, estate, method, query):
     assert standing(back, estate) == before
 
 
-@pytest.mark.parametrize(("method", "host", "path"), [("DELETE", "s3.local.lakefs.io", "/{r}/main/a"), ("DELETE", "s3.local.lakefs.io", "/{r}%2Fmain%2Fa"), ("DELETE", "{r}.s3.local.lakefs.io", "/main/a"), ("PUT", "{r}.s3.local.lakefs.io:80", f"/work/{HOOK}")])
+@pytest.mark.parametrize(("method", "host", "path"), [("DELETE", "s3.local.lakefs.io", "/{r}/main/a"), ("DELETE", "s3.local.lakefs.io", "/{r}%2Fmain%2Fa"), ("DELETE", "{r}.s3.local.lakefs.io", "/main/a"), ("PUT", "{r}.s3.local.lakefs.io:80", f"/side/{HOOK}")])
 @pytest.mark.parametrize("how", ["host", "absolute"])
 def test_by_the_s3_gateways_host_without_a_signature(gateway, back, estate, method, host, path, how):
     """A key pair as in the API is enough there, and so is a target that names the host."""
