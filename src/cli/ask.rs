@@ -34,6 +34,16 @@ pub(crate) struct Running {
     config: Option<PathBuf>,
 }
 
+/// Whom to ask, and how to say it.
+#[derive(Debug, Default, clap::Args)]
+pub(crate) struct Asked {
+    /// Print JSON, one object a line
+    #[arg(long)]
+    pub(crate) json: bool,
+    #[command(flatten)]
+    pub(crate) running: Running,
+}
+
 impl Running {
     fn path(&self) -> anyhow::Result<PathBuf> {
         Ok(match (&self.socket, &self.config) {

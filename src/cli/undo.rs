@@ -7,7 +7,7 @@ use clap::Subcommand;
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use uuid::Uuid;
 
-use super::ask::Running;
+use super::ask::Asked;
 use super::text::{ago, clean, grid, json_lines, lines, note, print};
 use crate::admin::UndoPage;
 use crate::record::{Applied, Shown};
@@ -70,16 +70,6 @@ enum Command {
         #[command(flatten)]
         asked: Asked,
     },
-}
-
-/// Whom to ask, and how to say it.
-#[derive(Debug, Default, clap::Args)]
-struct Asked {
-    /// Print JSON, one object a line
-    #[arg(long)]
-    json: bool,
-    #[command(flatten)]
-    running: Running,
 }
 
 impl UndoCommand {

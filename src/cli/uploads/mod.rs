@@ -8,7 +8,7 @@ use std::process::ExitCode;
 use clap::Subcommand;
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 
-use super::ask::Running;
+use super::ask::Asked;
 use super::text::{json_lines, note, print};
 use crate::admin::{Page, ReapPage};
 use crate::store::{State, Stats, Timestamp};
@@ -80,16 +80,6 @@ struct Which {
     /// Only of this branch
     #[arg(long, value_name = "NAME")]
     branch: Option<String>,
-}
-
-/// Whom to ask, and how to say it.
-#[derive(Debug, Default, clap::Args)]
-struct Asked {
-    /// Print JSON, one object a line
-    #[arg(long)]
-    json: bool,
-    #[command(flatten)]
-    running: Running,
 }
 
 impl Which {
