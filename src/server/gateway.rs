@@ -110,7 +110,7 @@ impl Gateway {
         });
         let background = [
             tokio::spawn(doors),
-            tokio::spawn(ledger.run()),
+            tokio::spawn(ledger.run(|| true)),
             tokio::spawn(record.run()),
         ];
         Ok(Self {

@@ -95,6 +95,10 @@ impl Upload {
             error: None,
             sealed_address: None,
             reap: None,
+            share: None,
+            repeats: 0,
+            told: None,
+            orphan: None,
         }
     }
 }

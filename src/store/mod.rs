@@ -12,6 +12,7 @@ mod error;
 #[cfg(test)]
 mod fake;
 mod file;
+mod merge;
 mod seal;
 mod sum;
 mod table;
@@ -41,7 +42,7 @@ pub use table::{Record, Records, Snapshot};
 pub use tables::{Counts, Filter, Stats};
 pub use timestamp::Timestamp;
 pub use undo::{Head, Outcome, Pin, Undo};
-pub use upload::{Kind, Reap, ReapEnd, State, Upload, UploadIntent, clip};
+pub use upload::{Kind, Orphan, Reap, ReapEnd, State, Told, Upload, UploadIntent, clip};
 
 use file::Opener;
 use seal::Sealer;

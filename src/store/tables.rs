@@ -216,19 +216,20 @@ impl<'t> Tables<'t> {
         }
     }
 
-    /// Writes a record in place of `old`, keeps the indices right, and makes room if there is none.
+    /// Writes a record in place of `old`, keeps the indices right, and makes room if there is none. Of two records of one upload, the
+    /// older one's id stays.
     pub(super) fn put(&mut self, old: Option<&Upload>, mut new: Upload) -> Result<Upload, StoreError> {
+        if let Some(twin) = self.named(&new)?.filter(|twin| *twin != new.id.as_u128())
+            && let Some(other) = self.get(twin)?
+        {
+            self.remove(other.id.max(new.id).as_u128())?;
+            new = new.merge(other);
+        }
         let id = new.id.as_u128();
         let stored = match old {
             Some(old) if old.id == new.id => Some(old.clone()),
             _ => self.get(id)?,
         };
-        if let Some(twin) = self.named(&new)?.filter(|twin| *twin != id)
-            && let Some(other) = self.get(twin)?
-        {
-            self.remove(twin)?;
-            new = new.absorb(other);
-        }
         match stored {
             Some(stored) => self.unindex(&stored)?,
             None => self.make_room()?,

@@ -21,7 +21,7 @@ pub enum State {
     Completing,
     /// It is an object on its branch.
     Completed,
-    /// Its create was refused or failed, or lakeFS did not take the completed object.
+    /// Its create was refused or failed, or the object store did not complete it.
     Failed,
     /// It was given up on request.
     Aborted,
@@ -29,11 +29,13 @@ pub enum State {
     Abandoned,
     /// An answer was lost: lakeFS knows more than the ledger.
     Unknown,
+    /// It is an object in the object store, but lakeFS did not take it as an entry: it can still be linked.
+    Orphaned,
 }
 
 impl State {
     /// All of them; the place in it is the state's number in the store.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::Intent,
         Self::Open,
         Self::Completing,
@@ -42,6 +44,7 @@ impl State {
         Self::Aborted,
         Self::Abandoned,
         Self::Unknown,
+        Self::Orphaned,
     ];
 
     /// Its name in log, records and commands.
@@ -55,6 +58,7 @@ impl State {
             Self::Aborted => "aborted",
             Self::Abandoned => "abandoned",
             Self::Unknown => "unknown",
+            Self::Orphaned => "orphaned",
         }
     }
 
@@ -85,7 +89,7 @@ impl FromStr for State {
 }
 
 /// By which face of lakeFS an upload goes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Kind {
     /// lakeFS's presigned multipart uploads: parts go to the object store.
@@ -128,6 +132,9 @@ pub struct Upload {
     pub physical_address: Option<String>,
     /// Who created it, or did the first step that was seen.
     pub principal: Option<String>,
+    /// Whom it counts for: the principal if proved, else address and a hash of the credential.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub share: Option<String>,
     /// How that one authenticated.
     pub auth_method: Option<String>,
     /// From where.
@@ -176,10 +183,45 @@ pub struct Upload {
     /// What the gateway itself has done to end it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reap: Option<Reap>,
+    /// Completes that came again.
+    #[serde(default)]
+    pub repeats: u32,
+    /// How the complete that made an object of it was answered.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub told: Option<Told>,
+    /// What is needed to link the object that lakeFS did not take.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub orphan: Option<Orphan>,
+}
+
+/// An answer that is given again to whoever asks the same again.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Default, Serialize, Deserialize)]
+pub struct Told {
+    /// What was asked, and by whom: a hash.
+    pub asked: String,
+    /// Status.
+    pub status: u16,
+    /// Media type.
+    pub content_type: Option<String>,
+    /// The body, which holds lakeFS's signature: sealed for [`Upload::owner`].
+    pub sealed_body: String,
+}
+
+/// An object in the object store that lakeFS has no entry of.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Default, Serialize, Deserialize)]
+pub struct Orphan {
+    /// Since when.
+    pub since: Timestamp,
+    /// The body of its complete, sealed for [`Upload::owner`]; nothing if it was too long to be kept.
+    pub sealed_complete: Option<String>,
+    /// The object's ETag, as S3 makes it of those of the parts.
+    pub etag: Option<String>,
+    /// How often linking it was tried.
+    pub tries: u32,
 }
 
 /// What the gateway has done to end an upload that nobody goes on with.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Reap {
     /// Aborts that were tried.
     pub attempts: u32,
@@ -194,7 +236,7 @@ pub struct Reap {
 }
 
 /// How the gateway's own try to end an upload ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum ReapEnd {
     /// lakeFS has aborted it.
@@ -213,32 +255,6 @@ impl Upload {
     pub fn stored_at(&self) -> Option<(&str, &str)> {
         let (_, place) = self.physical_address.as_deref()?.split_once("://")?;
         place.split_once('/')
-    }
-
-    /// Makes one record of two that turn out to be of one upload: `other` was made by steps seen before `self` learnt its upload id,
-    /// so what it knows of the end counts.
-    pub(super) fn absorb(mut self, other: Self) -> Self {
-        if !matches!(other.state, State::Intent | State::Unknown) {
-            self.state = other.state;
-        }
-        self.completed = other.completed.or(self.completed);
-        self.bytes = other.bytes.or(self.bytes);
-        self.checksum = other.checksum.or(self.checksum);
-        self.parts_done = other.parts_done.or(self.parts_done);
-        self.parts_presigned = self.parts_presigned.saturating_add(other.parts_presigned);
-        self.parts_copied = self.parts_copied.saturating_add(other.parts_copied);
-        self.parts_uploaded = self.parts_uploaded.saturating_add(other.parts_uploaded);
-        self.bytes_uploaded = self.bytes_uploaded.saturating_add(other.bytes_uploaded);
-        self.sealed_address = self.sealed_address.or(other.sealed_address);
-        self.reap = other.reap.or(self.reap);
-        if other.updated > self.updated {
-            self.updated = other.updated;
-            self.status = other.status;
-            self.request_id = other.request_id;
-            self.upstream_request_id = other.upstream_request_id;
-            self.error = other.error;
-        }
-        self
     }
 }
 

@@ -41,6 +41,8 @@ pub(super) struct Seen {
     /// Parts that a complete lists.
     pub(super) parts_count: Option<u32>,
     pub(super) principal: Option<String>,
+    /// Whom it counts for.
+    pub(super) share: Option<String>,
     pub(super) auth_method: Option<&'static str>,
     pub(super) client_address: IpAddr,
     pub(super) user_agent: Option<String>,
@@ -150,6 +152,7 @@ impl Seen {
             parts_asked: classified.parts,
             parts_count: None,
             principal: principal.map(|principal| bounded(&principal.name)),
+            share: principal.map(|principal| bounded(&principal.limit_key)),
             auth_method: principal.map(|principal| principal.method),
             client_address: context.client().address,
             user_agent: user_agent
@@ -222,6 +225,10 @@ impl Seen {
             error: None,
             sealed_address: None,
             reap: None,
+            share: self.share.clone(),
+            repeats: 0,
+            told: None,
+            orphan: None,
         }
     }
 

@@ -34,8 +34,9 @@ impl Ledger {
         Ok(lost)
     }
 
-    /// Keeps the gauge of open uploads right, finds abandoned ones, ends them if that is wanted, and forgets old ones, until it is dropped.
-    pub async fn run(self: Arc<Self>) {
+    /// Keeps the gauge of open uploads right, finds abandoned ones, ends them if that is wanted and `leads` says that this is the process
+    /// to do it, and forgets old ones, until it is dropped.
+    pub async fn run(self: Arc<Self>, leads: impl Fn() -> bool) {
         let counting = async {
             let mut counts = self.store.counts();
             loop {
@@ -52,7 +53,9 @@ impl Ledger {
                 look.tick().await;
                 // What is wrong with the store is in the log already; the next look tries again.
                 _ = self.sweep(Timestamp::now()).await;
-                _ = self.reap(self.look(), Timestamp::now()).await;
+                if leads() {
+                    _ = self.reap(self.look(), Timestamp::now()).await;
+                }
             }
         };
         tokio::select! {

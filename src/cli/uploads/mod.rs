@@ -30,7 +30,8 @@ Examples:
   lakegate uploads reap --dry-run                  what is abandoned and could be aborted; without --dry-run it is
   lakegate uploads stats                           how many there are in each state
 
-States: intent, open, completing, completed, failed, aborted, abandoned (no sign of life for long), unknown (an answer was lost).";
+States: intent, open, completing, completed, failed, aborted, abandoned (no sign of life for long), unknown (an answer was lost),
+orphaned (an object in the object store that lakeFS did not take).";
 
 #[derive(Debug, Subcommand)]
 enum Command {
