@@ -5,7 +5,7 @@
 //! else untouched. `ARCHITECTURE.md` tells the way of a request; [`pipeline`] writes it down once.
 //!
 //! Modules may import only from those listed below them (a test holds this): cli, server, pipeline and admin, the features
-//! (audit, auth, limit, guard, record, uploads, upstream: never each other), `lakefs_client`, observe and store, exchange, config, lakefs.
+//! (audit, auth, limit, guard, record, uploads, upstream: never each other), `lakefs_client` and replicas, observe and store, exchange, config, lakefs.
 
 pub mod admin;
 pub mod audit;
@@ -20,6 +20,7 @@ pub mod limit;
 pub mod observe;
 pub mod pipeline;
 pub mod record;
+pub mod replicas;
 pub mod sandbox;
 pub mod server;
 pub mod store;

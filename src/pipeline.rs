@@ -20,6 +20,7 @@ use crate::lakefs_client::Dialer;
 use crate::limit::{self, Limit};
 use crate::observe::{Metrics, Observe};
 use crate::record::{self, Record};
+use crate::replicas::Replicas;
 use crate::store::Store;
 use crate::uploads::{Ledger, Uploads};
 use crate::upstream::{Pools, Upstream};
@@ -43,6 +44,8 @@ pub struct State {
     pub limit: Arc<limit::State>,
     /// What survives a restart.
     pub store: Store,
+    /// This gateway among others.
+    pub replicas: Replicas,
     /// The heads that were lost, the approvals.
     pub record: Arc<record::State>,
     /// How lakeFS is reached.

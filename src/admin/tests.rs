@@ -11,6 +11,7 @@ use tokio::task::JoinHandle;
 use super::*;
 use crate::config::UploadsConfig;
 use crate::lakefs_client::fake::FakeLakefs;
+use crate::replicas::Replicas;
 use crate::store::{State, Upload};
 
 struct World {
@@ -54,11 +55,12 @@ impl World {
         let drain = Arc::clone(&draining);
         let serving = tokio::spawn(admin.serve(Parts {
             store: store.clone(),
-            record: record::State::new(store.clone(), lakefs.client(), Arc::clone(&metrics)),
+            record: record::State::new(store.clone(), lakefs.client(), Replicas::alone(), Arc::clone(&metrics)),
             ledger: Ledger::new(
                 &UploadsConfig::default(),
                 store.clone(),
                 lakefs.client(),
+                Replicas::alone(),
                 Arc::clone(&metrics),
             ),
             limit: Arc::new(limit::State::new(Arc::clone(&metrics))),

@@ -122,6 +122,7 @@ mod tests {
     use crate::config::UploadsConfig;
     use crate::lakefs_client::fake::FakeLakefs;
     use crate::observe::Metrics;
+    use crate::replicas::Replicas;
     use crate::store::{State, Store, Upload};
     use crate::uploads::Ledger;
     use crate::{limit, record};
@@ -180,11 +181,12 @@ mod tests {
         let lakefs = FakeLakefs::start().await;
         let metrics = Arc::new(Metrics::new());
         let serving = tokio::spawn(Admin::bind(&config).await.unwrap().serve(Parts {
-            record: record::State::new(store.clone(), lakefs.client(), Arc::clone(&metrics)),
+            record: record::State::new(store.clone(), lakefs.client(), Replicas::alone(), Arc::clone(&metrics)),
             ledger: Ledger::new(
                 &UploadsConfig::default(),
                 store.clone(),
                 lakefs.client(),
+                Replicas::alone(),
                 Arc::clone(&metrics),
             ),
             limit: Arc::new(limit::State::new(Arc::clone(&metrics))),

@@ -49,6 +49,7 @@ pub(super) fn findings(config: &Config) -> Vec<Finding> {
     findings.numbers(config);
     findings.periods(config);
     findings.uploads(config);
+    findings.replicas(config);
     findings.record(config);
     findings.guard(config);
     findings.log(config);
@@ -393,6 +394,84 @@ impl Findings {
         }
     }
 
+    fn replicas(&mut self, config: &Config) {
+        let Some(redis) = &config.replicas.redis else {
+            if config.replicas.name.is_some() {
+                let remedy = "write `redis: { url: redis://HOST:PORT }` beside it, or take it out";
+                self.warning("replicas.name", "has no effect without `replicas.redis`", remedy);
+            }
+            return;
+        };
+        if config
+            .replicas
+            .name
+            .as_ref()
+            .is_some_and(|name| name.is_empty() || name.len() > 100)
+        {
+            self.error(
+                "replicas.name",
+                "has no, or more than 100 characters",
+                "write a short name, or take the key out",
+            );
+        }
+        match &config.store {
+            StoreConfig::Memory => {
+                let problem = Problem::error(
+                    "store",
+                    "is `memory`, and with `replicas.redis` every replica keeps a durable copy of its own",
+                    "write `store: { embedded: { path: lakegate.redb, sealing_key: ${file:PATH} } }`",
+                );
+                self.among(&["replicas.redis"], problem);
+            }
+            StoreConfig::Embedded(embedded) if embedded.sealing_key.is_none() => {
+                let problem = Problem::error(
+                    "store.embedded.sealing_key",
+                    "is not given, and with `replicas.redis` all replicas must seal with the same key",
+                    "write `sealing_key: ${file:PATH}` below `store.embedded`, the same on every replica",
+                );
+                self.among(&["replicas.redis", "store.embedded"], problem);
+            }
+            StoreConfig::Embedded(_) => {}
+        }
+        let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.' | ':' | '{' | '}');
+        if !(1..=100).contains(&redis.prefix.len()) || !redis.prefix.chars().all(plain) {
+            let remedy = "write 1 to 100 letters, digits, `-`, `_`, `.`, `:`";
+            self.error(
+                "replicas.redis.prefix",
+                format!("is `{}`, and keys may not begin so", redis.prefix),
+                remedy,
+            );
+        }
+        let limits = Period(Duration::from_millis(5))..=Period(Duration::from_secs(1));
+        if !limits.contains(&redis.timeout) {
+            let message = format!("is {}, and requests wait so long when Redis hangs", redis.timeout);
+            self.error("replicas.redis.timeout", message, "write a time from 5ms to 1s");
+        }
+        if let Some(Err(why)) = redis.ca.as_ref().map(super::tls::PemFile::certificates) {
+            self.error(
+                "replicas.redis.ca",
+                why,
+                "name a PEM file of certificates that the gateway may read",
+            );
+        }
+        if redis.ca.is_some() && !redis.url.secure {
+            let problem = Problem::warning(
+                "replicas.redis.ca",
+                "has no effect, because `replicas.redis.url` is without TLS",
+                "write `rediss://` there",
+            );
+            self.among(&["replicas.redis.url"], problem);
+        }
+        if !redis.url.secure && redis.password.is_some() && !is_local(&redis.url.host) {
+            let problem = Problem::warning(
+                "replicas.redis.url",
+                "sends the password of Redis over the network without TLS",
+                "write `rediss://` if Redis has TLS, or keep the network between to yourself",
+            );
+            self.among(&["replicas.redis.password"], problem);
+        }
+    }
+
     fn record(&mut self, config: &Config) {
         let undo = &config.record.undo;
         let pinned = undo.pin.iter().find(|pin| !undo.operations.contains(pin));
@@ -464,6 +543,11 @@ fn reaches(url: &HttpUrl, address: SocketAddr) -> bool {
         }
     };
     local && url.port == address.port()
+}
+
+/// Whether a host is this machine.
+fn is_local(host: &str) -> bool {
+    host.eq_ignore_ascii_case("localhost") || host.parse::<std::net::IpAddr>().is_ok_and(|ip| ip.is_loopback())
 }
 
 /// Whether `host` is a subdomain of `domain`.

@@ -20,6 +20,7 @@ mod log;
 mod problem;
 mod record;
 pub mod reload;
+mod replicas;
 mod rules;
 mod schema;
 mod server;
@@ -48,6 +49,7 @@ pub use load::{Loaded, load};
 pub use log::{LogConfig, LogFormat};
 pub use problem::{Place, Problem, Problems, Severity};
 pub use record::{ApprovalsConfig, RecordConfig, UndoConfig, UndoOperation, Unreadable};
+pub use replicas::{RedisConfig, RedisUrl, ReplicasConfig};
 pub use schema::schema;
 pub use server::ServerConfig;
 pub use store::{EmbeddedConfig, StoreConfig};
@@ -81,6 +83,8 @@ pub struct Config {
     pub audit: AuditConfig,
     /// Where the gateway keeps what must survive.
     pub store: StoreConfig,
+    /// Several gateways in front of one lakeFS.
+    pub replicas: ReplicasConfig,
     /// Log lines.
     pub log: LogConfig,
     /// The listener for health and metrics, and the socket for commands.

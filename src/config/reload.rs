@@ -73,6 +73,7 @@ fixed_keys! {
     "upstream.tls": upstream.tls;
     "upstream.connect_timeout": upstream.connect_timeout;
     "store": store;
+    "replicas": replicas;
     "audit.file": audit.file;
     "log": log;
     "admin": admin;

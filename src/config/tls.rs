@@ -79,6 +79,11 @@ impl PemFile {
         }
     }
 
+    /// What it held; nothing if it could not be read.
+    pub fn pem(&self) -> Option<&str> {
+        self.text.as_deref().ok()
+    }
+
     /// The certificates in it.
     ///
     /// # Errors

@@ -137,6 +137,20 @@ metrics! {
     undo_pin_failures: Counter = "undo_pin_failures", Counter::default();
     /// Approvals asked for, given, denied and used.
     approvals: Family<OutcomeLabels, Counter> = "approvals", Family::default();
+    /// Whether Redis can be used now: 1 if so.
+    redis_up: Gauge = "redis_up", Gauge::default();
+    /// Questions that Redis did not answer in time.
+    redis_timeouts: Counter = "redis_timeouts", Counter::default();
+    /// Replicas alive, this one included.
+    replicas_alive: Gauge = "replicas_alive", Gauge::default();
+    /// Whether this gateway is one of the replicas: 0 while Redis is down, or if its sealing key is another.
+    replicas_member: Gauge = "replicas_member", Gauge::default();
+    /// Records that came from other replicas.
+    replicas_received: Counter = "replicas_received", Counter::default();
+    /// Records that were told to other replicas.
+    replicas_sent: Counter = "replicas_sent", Counter::default();
+    /// Shards of records that were compared one by one, because they differed.
+    replicas_compared: Counter = "replicas_compared", Counter::default();
     /// Reloads of the configuration.
     reloads: Family<OutcomeLabels, Counter> = "config_reloads", Family::default();
 }

@@ -16,6 +16,7 @@ use crate::config::ApprovalsConfig;
 use crate::exchange::{Ask, Context, Inspected, Proof, Request};
 use crate::lakefs::{Force, Role};
 use crate::observe::metrics::OutcomeLabels;
+use crate::replicas::Use;
 use crate::store::{Approval, ApprovalState, Records, Snapshot, StoreError, Timestamp, clip};
 
 /// How long a denied or used one is still shown.
@@ -36,6 +37,8 @@ pub(super) enum Asked {
     Denied(Box<Approval>),
     /// Too many wait already.
     Full,
+    /// It is approved, and whether another replica has used that up cannot be asked.
+    Unsure,
 }
 
 /// The approval that rules want for a request, if any does.
@@ -188,6 +191,9 @@ impl State {
     /// Asks for an approval, or uses the one that there is.
     pub(super) async fn ask(&self, wanted: Approval) -> Result<Asked, StoreError> {
         let config = self.current().config.approvals.clone();
+        if !self.use_up(&wanted.digest).await? {
+            return Ok(Asked::Unsure);
+        }
         let (id, principal, operation) = (wanted.request_id, wanted.principal.clone(), wanted.operation.clone());
         let asking = self
             .store
@@ -198,6 +204,7 @@ impl State {
             Asked::Waits(approval) => ("asked", Some(approval.id)),
             Asked::Denied(approval) => ("refused", Some(approval.id)),
             Asked::Full => ("full", None),
+            Asked::Unsure => ("unsure", None),
         };
         self.counted(outcome);
         info!(
@@ -207,12 +214,56 @@ impl State {
         Ok(asked)
     }
 
+    /// Where there are other replicas, sees that none of them lets a request pass by the approval that this one is about to use; `false`
+    /// if that cannot be known.
+    async fn use_up(&self, digest: &str) -> Result<bool, StoreError> {
+        if self.replicas.are_one() {
+            return Ok(true);
+        }
+        self.replicas.caught_up().await;
+        let digest = digest.to_owned();
+        let now = Timestamp::now();
+        let approved = self.store.read(move |approvals: &Snapshot<'_, Approval>| {
+            let stands = |found: &Approval| {
+                found.digest == digest && found.state == ApprovalState::Approved && found.until > now
+            };
+            let found = approvals
+                .newest_first()
+                .find(|found| !matches!(found, Ok(found) if !stands(found)));
+            found.transpose()
+        });
+        let Some(approved) = approved.await? else {
+            return Ok(true);
+        };
+        let until = approved.until.after(SHOWN);
+        match self
+            .replicas
+            .use_once(&self.store, "approval", &approved.id.to_string(), until)
+            .await?
+        {
+            Use::First => Ok(true),
+            Use::Unknown => Ok(false),
+            Use::Again => {
+                let used = move |approvals: &mut Records<'_, Approval>| {
+                    let state = ApprovalState::Used;
+                    approvals.put(&Approval {
+                        state,
+                        until,
+                        ..approved
+                    })
+                };
+                self.store.write(used).await.map(|()| true)
+            }
+        }
+    }
+
     /// Approves or denies a request that waits; `by` is who does.
     ///
     /// # Errors
     /// When it does not wait, or `by` is who asks.
     pub async fn decide(&self, id: Uuid, approve: bool, by: Operator) -> Result<Approval, Refusal> {
         let config = self.current().config.approvals.clone();
+        self.replicas.caught_up().await;
         let deciding = self.store.write(move |approvals: &mut Records<'_, Approval>| {
             decide(approvals, id, (approve, &by), &config, Timestamp::now())
         });

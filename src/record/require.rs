@@ -90,6 +90,10 @@ async fn approval(state: &State, rule: String, wanted: Approval) -> Result<(), R
             approval.by.as_deref().unwrap_or("a second person"),
             approval.id
         ),
+        Asked::Unsure => {
+            let why = "whether another replica has used this approval up cannot be known while Redis cannot be reached";
+            return Err(Rejection::CannotRecord(why.into()));
+        }
         Asked::Full => return Err(Rejection::CannotRecord("too many requests wait for an approval".into())),
     };
     Err(Rejection::ApprovalRequired { rule, what })

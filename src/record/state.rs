@@ -8,6 +8,7 @@ use super::subject::Place;
 use crate::config::{RecordConfig, UndoOperation};
 use crate::lakefs_client::{Caller, Client, Identity, RefsError};
 use crate::observe::Metrics;
+use crate::replicas::Replicas;
 use crate::store::{Head, Store, Undo};
 
 /// Heads of a repository about to be deleted that are written down.
@@ -18,6 +19,7 @@ const HEADS: u16 = 100;
 pub struct State {
     pub(super) store: Store,
     pub(super) client: Client,
+    pub(super) replicas: Replicas,
     pub(super) metrics: Arc<Metrics>,
     current: ArcSwap<Current>,
 }
@@ -40,11 +42,12 @@ pub(super) struct Look {
 }
 
 impl State {
-    /// Keeps its records in `store`, asks lakeFS by `client`.
-    pub fn new(store: Store, client: Client, metrics: Arc<Metrics>) -> Arc<Self> {
+    /// Keeps its records in `store`, which is shared with `replicas`; asks lakeFS by `client`.
+    pub fn new(store: Store, client: Client, replicas: Replicas, metrics: Arc<Metrics>) -> Arc<Self> {
         Arc::new(Self {
             store,
             client,
+            replicas,
             metrics,
             current: ArcSwap::default(),
         })

@@ -43,12 +43,14 @@ impl State {
         Ok(lost)
     }
 
-    /// Forgets old records, and removes their tags, until it is dropped.
+    /// On one of all replicas, forgets old records and removes their tags, until it is dropped.
     pub async fn run(self: Arc<Self>) {
+        let mut leader = self.replicas.stand_for("undo");
         let mut look = interval(EVERY);
         look.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             look.tick().await;
+            leader.elected().await;
             // What is wrong with the store is in the log already; the next look tries again.
             let _ = self.sweep(Timestamp::now()).await;
         }

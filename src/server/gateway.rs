@@ -20,6 +20,7 @@ use crate::lakefs_client::{Client, Dialer, TlsError};
 use crate::observe::Metrics;
 use crate::observe::metrics::OutcomeLabels;
 use crate::pipeline::{self, Pipeline, State};
+use crate::replicas::{self, Replicas, ReplicasError};
 use crate::store::{Store, StoreError};
 use crate::uploads::Ledger;
 use crate::upstream::Pools;
@@ -31,6 +32,9 @@ pub enum StartError {
     /// The store could not be opened.
     #[error("the store cannot be opened")]
     Store(#[from] StoreError),
+    /// What replicas share could not be set up.
+    #[error("the way to the other replicas cannot be set up")]
+    Replicas(#[from] ReplicasError),
     /// The audit log could not be opened.
     #[error("the audit log cannot be opened")]
     Audit(#[from] AuditError),
@@ -53,8 +57,8 @@ pub struct Gateway {
     pipeline: Arc<ArcSwap<Pipeline>>,
     state: State,
     config: Arc<Config>,
-    /// The ledger's sweeper, that of the records, and the admin doors: they end with the gateway.
-    background: [JoinHandle<()>; 3],
+    /// The sweepers of the ledger, the records and what was used up, and the admin doors: they end with the gateway.
+    background: [JoinHandle<()>; 4],
 }
 
 impl Gateway {
@@ -67,12 +71,19 @@ impl Gateway {
         let admin_address = admin.address().map_err(StartError::Listen)?;
         let metrics = Arc::new(Metrics::new());
         let store = Store::open(&config.store)?;
+        let replicas = Replicas::start(&config.replicas, store.clone(), Arc::clone(&metrics)).await?;
         let audit = Audit::start(&config.audit, store.clone(), Arc::clone(&metrics))?;
         let dialer = Arc::new(Dialer::new(&config.upstream)?);
         let client = Client::new(Arc::clone(&dialer), &config.upstream.url, Handle::current());
-        let ledger = Ledger::new(&config.uploads, store.clone(), client.clone(), Arc::clone(&metrics));
+        let ledger = Ledger::new(
+            &config.uploads,
+            store.clone(),
+            client.clone(),
+            replicas.clone(),
+            Arc::clone(&metrics),
+        );
         ledger.recover().await?;
-        let record = record::State::new(store.clone(), client.clone(), Arc::clone(&metrics));
+        let record = record::State::new(store.clone(), client.clone(), replicas.clone(), Arc::clone(&metrics));
         record.recover().await?;
         let inspected_kib = config
             .server
@@ -88,6 +99,7 @@ impl Gateway {
             ledger: Arc::clone(&ledger),
             limit: Arc::new(limit::State::new(Arc::clone(&metrics))),
             store: store.clone(),
+            replicas: replicas.clone(),
             record: Arc::clone(&record),
             dialer,
             pools: Arc::new(Pools::new(Plane::threads(&config.server))),
@@ -97,6 +109,7 @@ impl Gateway {
         let plane = Plane::start(&config.listen, &config.server, &pipeline, &metrics).map_err(StartError::Listen)?;
         let drain = plane.watch();
         let draining = Box::new(move || drain.is_draining());
+        let tidying = replicas::tidy(store.clone());
         let doors = admin.serve(Parts {
             store,
             record: Arc::clone(&record),
@@ -109,8 +122,9 @@ impl Gateway {
             config: file,
         });
         let background = [
+            tokio::spawn(tidying),
             tokio::spawn(doors),
-            tokio::spawn(ledger.run(|| true)),
+            tokio::spawn(ledger.run()),
             tokio::spawn(record.run()),
         ];
         Ok(Self {
@@ -188,6 +202,7 @@ impl Gateway {
             let _ = task.await;
         }
         self.state.audit.stop().await;
+        self.state.replicas.stop().await;
         if let Err(error) = self.state.store.flush().await {
             tracing::error!(
                 error = &error as &dyn std::error::Error,

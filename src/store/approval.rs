@@ -83,8 +83,31 @@ pub struct Approval {
 
 impl Record for Approval {
     const TABLE: &'static str = "approvals";
+    const MERGE: Option<fn(Self, Self) -> Self> = Some(Self::merge);
 
     fn id(&self) -> Uuid {
         self.id
+    }
+}
+
+impl Approval {
+    /// The later step counts; of two people who decided at one time, the one who said no.
+    fn merge(self, other: Self) -> Self {
+        let step = |approval: &Self| match approval.state {
+            ApprovalState::Pending => 0,
+            ApprovalState::Approved => 1,
+            ApprovalState::Used => 2,
+            ApprovalState::Denied => 3,
+        };
+        let order = |approval: &Self| {
+            (
+                step(approval),
+                approval.until,
+                approval.decided,
+                approval.by.clone(),
+                approval.used_by,
+            )
+        };
+        if order(&self) >= order(&other) { self } else { other }
     }
 }

@@ -11,7 +11,7 @@ use redb::backends::InMemoryBackend;
 use uuid::Uuid;
 
 use super::file::Opener;
-use super::{Embedded, State, Store, StoreError, Timestamp, Upload};
+use super::{Approval, ApprovalState, Embedded, State, Store, StoreError, Timestamp, Upload};
 
 /// A backend that counts what reaches the disk and can have a full one.
 #[derive(Debug)]
@@ -99,6 +99,32 @@ impl Upload {
             repeats: 0,
             told: None,
             orphan: None,
+        }
+    }
+}
+
+impl Approval {
+    /// A new one.
+    pub(crate) fn sample() -> Self {
+        Self {
+            id: Uuid::now_v7(),
+            digest: "d".into(),
+            principal: "alice".into(),
+            proved: true,
+            operation: "hardResetBranch".into(),
+            request: "PUT /".into(),
+            targets: Vec::new(),
+            forced: false,
+            body_read: true,
+            commit: None,
+            rules: Vec::new(),
+            state: ApprovalState::Pending,
+            request_id: Uuid::nil(),
+            asked: Timestamp(1),
+            until: Timestamp(9),
+            by: None,
+            decided: None,
+            used_by: None,
         }
     }
 }

@@ -5,7 +5,9 @@
 //!
 //! The store knows how to keep records and find them again; what a record means is its feature's business. Every change runs inside the
 //! writer's transaction, so two steps on one record never lose each other's work, and changes that wait together share one commit.
-//! A third arm for replicas (Redis) has its place in [`Store`].
+//!
+//! Where there are other replicas, records of a kind with a [`Record::MERGE`] are shared with them (`shared`; the way there is `crate::replicas`):
+//! nothing more is to be done for it. A write then resolves when the others can see it too, or after a moment.
 
 mod approval;
 mod error;
@@ -14,6 +16,8 @@ mod fake;
 mod file;
 mod merge;
 mod seal;
+mod shared;
+mod spent;
 mod sum;
 mod table;
 mod tables;
@@ -37,8 +41,10 @@ use crate::config::types::Secret;
 pub use approval::{Approval, ApprovalState};
 pub use error::StoreError;
 pub use seal::Unsealable;
+pub use shared::{Commit, Foreign, News, SHARDS, Sums, Touch, Version, add, shard};
+pub use spent::Spent;
 pub use sum::Sum;
-pub use table::{Record, Records, Snapshot};
+pub use table::{Form, Record, Records, Snapshot};
 pub use tables::{Counts, Filter, Stats};
 pub use timestamp::Timestamp;
 pub use undo::{Head, Outcome, Pin, Undo};
@@ -123,6 +129,11 @@ impl Store {
     /// Seals `text`, so that a record may hold it, for `owner` alone; `None` if the library cannot.
     pub fn seal(&self, owner: &str, text: &str) -> Option<String> {
         self.sealer().seal(owner, text)
+    }
+
+    /// Tells the sealing key from others: replicas must have the same.
+    pub fn sealing_fingerprint(&self) -> &str {
+        &self.sealer().fingerprint
     }
 
     /// What was sealed for `owner`.

@@ -10,7 +10,7 @@ use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 
 use aws_lc_rs::aead::{AES_256_GCM, Aad, Nonce, RandomizedNonceKey};
-use aws_lc_rs::{digest, rand};
+use aws_lc_rs::{digest, hmac, rand};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD_NO_PAD;
 use zeroize::Zeroizing;
@@ -26,7 +26,11 @@ const NONCE: usize = 12;
 pub struct Unsealable;
 
 /// The key to what is sealed.
-pub(super) struct Sealer(RandomizedNonceKey);
+pub(super) struct Sealer {
+    key: RandomizedNonceKey,
+    /// What tells this key from others, and tells nothing else of it.
+    pub(super) fingerprint: String,
+}
 
 impl Sealer {
     /// A key of this moment, for a store in memory.
@@ -58,16 +62,25 @@ impl Sealer {
     }
 
     fn of(key: &[u8]) -> io::Result<Self> {
-        RandomizedNonceKey::new(&AES_256_GCM, key).map(Self).map_err(|_| {
+        let sealing = RandomizedNonceKey::new(&AES_256_GCM, key).map_err(|_| {
             let message = format!("a sealing key has {KEY} bytes, and this one has {}", key.len());
             io::Error::new(io::ErrorKind::InvalidData, message)
+        })?;
+        let tag = hmac::sign(
+            &hmac::Key::new(hmac::HMAC_SHA256, key),
+            b"lakegate: which sealing key is this",
+        );
+        let fingerprint = tag.as_ref().iter().take(8).map(|byte| format!("{byte:02x}")).collect();
+        Ok(Self {
+            key: sealing,
+            fingerprint,
         })
     }
 
     /// Seals `text` for `owner`; `None` if the library cannot.
     pub(super) fn seal(&self, owner: &str, text: &str) -> Option<String> {
         let mut sealed = text.as_bytes().to_vec();
-        let nonce = self.0.seal_in_place_append_tag(Aad::from(owner), &mut sealed).ok()?;
+        let nonce = self.key.seal_in_place_append_tag(Aad::from(owner), &mut sealed).ok()?;
         let whole = [nonce.as_ref().as_slice(), &sealed].concat();
         Some(STANDARD_NO_PAD.encode(whole))
     }
@@ -78,7 +91,7 @@ impl Sealer {
         let (nonce, sealed) = whole.split_at_checked(NONCE).ok_or(Unsealable)?;
         let nonce = Nonce::try_assume_unique_for_key(nonce).map_err(|_| Unsealable)?;
         let mut sealed = sealed.to_vec();
-        let text = self.0.open_in_place(nonce, Aad::from(owner), &mut sealed);
+        let text = self.key.open_in_place(nonce, Aad::from(owner), &mut sealed);
         let text = text.map_err(|_| Unsealable)?.to_vec();
         String::from_utf8(text).map(Secret::new).map_err(|_| Unsealable)
     }

@@ -8,23 +8,31 @@ use std::marker::PhantomData;
 use std::ops::RangeBounds;
 use std::sync::Arc;
 
-use redb::{
-    ReadOnlyTable, ReadTransaction, ReadableTable, ReadableTableMetadata as _, Table, TableDefinition, WriteTransaction,
-};
+use redb::{ReadOnlyTable, ReadTransaction, ReadableTable, ReadableTableMetadata as _, Table, WriteTransaction};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use tokio::sync::oneshot;
 use uuid::Uuid;
 
-use super::{Approval, Store, StoreError, Sum, Undo, tables, writer};
+use super::shared::{Joined, News, Touched, definition as table_of, joined};
+use super::{Approval, Spent, Store, StoreError, Sum, Undo, tables, writer};
 
 /// The tables of all kinds of records; a new file gets all of them, an old one those that it lacks.
-const TABLES: &[&str] = &[Undo::TABLE, Approval::TABLE, Sum::TABLE];
+const TABLES: &[&str] = &[Undo::TABLE, Approval::TABLE, Sum::TABLE, Spent::TABLE];
+
+/// What can be written down and read again.
+pub trait Form: Serialize + DeserializeOwned + Send + 'static {}
+
+impl<T: Serialize + DeserializeOwned + Send + 'static> Form for T {}
 
 /// One kind of record, with a table of its own. Texts in it are bounded by whoever makes it.
-pub trait Record: Serialize + DeserializeOwned + Send + 'static {
+pub trait Record: Form {
     /// The table's name; it stands in `TABLES` too.
     const TABLE: &'static str;
+
+    /// How two replicas' versions of one record become one: the same whichever comes first, however often, in whatever order
+    /// (commutative, associative, idempotent). Without it each replica keeps its own. A shared kind has its line in `shared` too.
+    const MERGE: Option<fn(Self, Self) -> Self> = None;
 
     /// What it is found by. Ids of version 7 stand in the order of time.
     fn id(&self) -> Uuid;
@@ -33,6 +41,7 @@ pub trait Record: Serialize + DeserializeOwned + Send + 'static {
 /// The table of one kind of record, inside a write transaction.
 pub struct Records<'t, R> {
     place: &'t Arc<str>,
+    touched: &'t Touched,
     table: Table<'t, u128, &'static [u8]>,
     kind: PhantomData<R>,
 }
@@ -56,26 +65,26 @@ impl<R: Record> fmt::Debug for Snapshot<'_, R> {
     }
 }
 
-fn definition<R: Record>() -> TableDefinition<'static, u128, &'static [u8]> {
-    TableDefinition::new(R::TABLE)
-}
-
 pub(super) fn prepare(txn: &WriteTransaction, place: &Arc<str>) -> Result<(), StoreError> {
     for name in TABLES {
-        let definition: TableDefinition<'_, u128, &'static [u8]> = TableDefinition::new(name);
-        txn.open_table(definition)
+        txn.open_table(table_of(name))
             .map_err(|error| StoreError::of(place, error))?;
     }
     Ok(())
 }
 
 impl<'t, R: Record> Records<'t, R> {
-    pub(super) fn open(txn: &'t WriteTransaction, place: &'t Arc<str>) -> Result<Self, StoreError> {
+    pub(super) fn open(
+        txn: &'t WriteTransaction,
+        place: &'t Arc<str>,
+        touched: &'t Touched,
+    ) -> Result<Self, StoreError> {
         let table = txn
-            .open_table(definition::<R>())
+            .open_table(table_of(R::TABLE))
             .map_err(|error| StoreError::of(place, error))?;
         Ok(Self {
             place,
+            touched,
             table,
             kind: PhantomData,
         })
@@ -95,10 +104,43 @@ impl<'t, R: Record> Records<'t, R> {
     /// When it cannot be written: then nothing of the transaction is.
     pub fn put(&mut self, record: &R) -> Result<(), StoreError> {
         let json = serde_json::to_vec(record).map_err(|error| tables::unreadable(self.place, error))?;
-        self.table
-            .insert(record.id().as_u128(), json.as_slice())
-            .map_err(|error| StoreError::of(self.place, error))?;
+        self.write(record.id().as_u128(), Some(&json), News::Own)
+    }
+
+    /// Writes or removes one, and takes down that it changed.
+    fn write(&mut self, id: u128, json: Option<&[u8]>, news: News) -> Result<(), StoreError> {
+        let old = match json {
+            Some(json) => self.table.insert(id, json),
+            None => self.table.remove(id),
+        };
+        let old = old.map_err(|error| StoreError::of(self.place, error))?;
+        if R::MERGE.is_some() && (old.is_some() || json.is_some()) {
+            let old = old.as_ref().map(redb::AccessGuard::value);
+            self.touched.note(R::TABLE, id, old, json, news);
+        }
         Ok(())
+    }
+
+    /// Merges another replica's version of a record with what is here.
+    pub(super) fn join(&mut self, id: u128, foreign: &[u8]) -> Result<(), StoreError> {
+        let Some(merge) = R::MERGE else { return Ok(()) };
+        let found = self.table.get(id).map_err(|error| StoreError::of(self.place, error))?;
+        let here = found.map(|found| found.value().to_vec());
+        let Joined { store, news } =
+            joined(here.as_deref(), foreign, merge).map_err(|error| tables::unreadable(self.place, error))?;
+        match (store, news) {
+            (Some(json), news) => self.write(id, Some(&json), news),
+            (None, News::Merged(_)) => {
+                self.touched.note(R::TABLE, id, here.as_deref(), here.as_deref(), news);
+                Ok(())
+            }
+            (None, _) => Ok(()),
+        }
+    }
+
+    /// Forgets a record because other replicas have.
+    pub(super) fn forget(&mut self, id: u128) -> Result<(), StoreError> {
+        self.write(id, None, News::None)
     }
 
     /// Forgets one record; tells whether there was one.
@@ -106,8 +148,16 @@ impl<'t, R: Record> Records<'t, R> {
     /// # Errors
     /// As for [`Records::put`].
     pub fn remove(&mut self, id: Uuid) -> Result<bool, StoreError> {
-        let removed = self.table.remove(id.as_u128());
-        Ok(removed.map_err(|error| StoreError::of(self.place, error))?.is_some())
+        let known = self.has(id)?;
+        if known {
+            self.write(id.as_u128(), None, News::Own)?;
+        }
+        Ok(known)
+    }
+
+    fn has(&self, id: Uuid) -> Result<bool, StoreError> {
+        let found = self.table.get(id.as_u128());
+        Ok(found.map_err(|error| StoreError::of(self.place, error))?.is_some())
     }
 
     /// Makes room for one more among `most`: takes out those with the lowest ids, and answers them.
@@ -163,7 +213,7 @@ impl<'t, R: Record> Records<'t, R> {
 impl<'t, R: Record> Snapshot<'t, R> {
     pub(super) fn open(txn: &ReadTransaction, place: &'t Arc<str>) -> Result<Self, StoreError> {
         let table = txn
-            .open_table(definition::<R>())
+            .open_table(table_of(R::TABLE))
             .map_err(|error| StoreError::of(place, error))?;
         Ok(Self {
             place,

@@ -8,11 +8,12 @@ use redb::{ReadOnlyTable, ReadTransaction, ReadableTable, Table, TableDefinition
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use uuid::Uuid;
 
+use super::shared::{self, Joined, News, Touched, joined};
 use super::table::{self, Record, Records, Snapshot};
 use super::{Change, Key, Kind, Reap, State, StoreError, Timestamp, Upload};
 
 /// Records as JSON: fields come and go without a new schema.
-const UPLOADS: TableDefinition<'_, u128, &[u8]> = TableDefinition::new("uploads");
+const UPLOADS: TableDefinition<'_, u128, &[u8]> = TableDefinition::new(Upload::TABLE);
 /// State and id: the live ones and the oldest finished ones are found without reading all records.
 const BY_STATE: TableDefinition<'_, (u8, u128), ()> = TableDefinition::new("uploads_by_state");
 /// Upload id, repository, branch.
@@ -120,6 +121,8 @@ pub struct Stats {
 /// All tables, inside the writer's transaction.
 pub(super) struct Tables<'t> {
     pub(super) place: &'t Arc<str>,
+    /// What other replicas must hear of.
+    pub(super) touched: &'t Touched,
     txn: &'t WriteTransaction,
     uploads: Table<'t, u128, &'static [u8]>,
     by_state: Table<'t, (u8, u128), ()>,
@@ -158,12 +161,14 @@ impl<'t> Tables<'t> {
     pub(super) fn open(
         txn: &'t WriteTransaction,
         place: &'t Arc<str>,
+        touched: &'t Touched,
         counts: Counts,
         max_uploads: usize,
     ) -> Result<Self, StoreError> {
         let fail = |error: redb::TableError| StoreError::of(place, error);
         Ok(Self {
             place,
+            touched,
             txn,
             uploads: txn.open_table(UPLOADS).map_err(fail)?,
             by_state: txn.open_table(BY_STATE).map_err(fail)?,
@@ -175,7 +180,7 @@ impl<'t> Tables<'t> {
 
     /// The table of another kind of record.
     pub(super) fn records<R: Record>(&self) -> Result<Records<'t, R>, StoreError> {
-        Records::open(self.txn, self.place)
+        Records::open(self.txn, self.place, self.touched)
     }
 
     fn fail(&self, error: redb::StorageError) -> StoreError {
@@ -217,7 +222,7 @@ impl<'t> Tables<'t> {
     }
 
     /// Writes a record in place of `old`, keeps the indices right, and makes room if there is none. Of two records of one upload, the
-    /// older one's id stays.
+    /// older one's id stays, on every replica.
     pub(super) fn put(&mut self, old: Option<&Upload>, mut new: Upload) -> Result<Upload, StoreError> {
         if let Some(twin) = self.named(&new)?.filter(|twin| *twin != new.id.as_u128())
             && let Some(other) = self.get(twin)?
@@ -236,10 +241,75 @@ impl<'t> Tables<'t> {
         }
         self.index(&new)?;
         let json = serde_json::to_vec(&new).map_err(|error| unreadable(self.place, error))?;
-        self.uploads
-            .insert(id, json.as_slice())
-            .map_err(|error| StoreError::of(self.place, error))?;
+        self.write(id, Some(&json), News::Own)?;
         Ok(new)
+    }
+
+    /// Writes or removes one, and takes down that it changed.
+    fn write(&mut self, id: u128, json: Option<&[u8]>, news: News) -> Result<(), StoreError> {
+        let old = match json {
+            Some(json) => self.uploads.insert(id, json),
+            None => self.uploads.remove(id),
+        };
+        let old = old.map_err(|error| StoreError::of(self.place, error))?;
+        if old.is_some() || json.is_some() {
+            let old = old.as_ref().map(redb::AccessGuard::value);
+            self.touched.note(Upload::TABLE, id, old, json, news);
+        }
+        Ok(())
+    }
+
+    /// Merges another replica's version of a record with what is here.
+    pub(super) fn join_upload(&mut self, id: u128, foreign: &[u8]) -> Result<(), StoreError> {
+        let theirs = decode(self.place, foreign)?;
+        if self.named(&theirs)?.is_some_and(|twin| twin != id) {
+            let here = self.get(id)?;
+            let whole = here.map_or_else(|| theirs.clone(), |here| here.merge(theirs.clone()));
+            // Whatever comes of the two is news; and where the foreign one is the one to go, others must forget it too.
+            self.put(None, whole)?;
+            if self.get(id)?.is_none() {
+                self.touched.note(Upload::TABLE, id, None, None, News::Own);
+            }
+            return Ok(());
+        }
+        let found = self.uploads.get(id).map_err(|error| self.fail(error))?;
+        let here = found.map(|found| found.value().to_vec());
+        let Joined { store, news } =
+            joined(here.as_deref(), foreign, Upload::merge).map_err(|error| unreadable(self.place, error))?;
+        let Some(json) = store else {
+            if news != News::None {
+                let here = here.as_deref();
+                self.touched.note(Upload::TABLE, id, here, here, news);
+            }
+            return Ok(());
+        };
+        let new = decode(self.place, &json)?;
+        match here {
+            Some(here) => self.unindex(&decode(self.place, &here)?)?,
+            None => self.make_room()?,
+        }
+        self.index(&new)?;
+        self.write(id, Some(&json), news)
+    }
+
+    /// Forgets a record because other replicas have.
+    pub(super) fn forget_upload(&mut self, id: u128) -> Result<(), StoreError> {
+        let Some(old) = self.get(id)? else { return Ok(()) };
+        self.unindex(&old)?;
+        self.write(id, None, News::None)
+    }
+
+    /// Shows each record of a kind.
+    pub(super) fn each(&self, kind: &'static str, show: impl FnMut(u128, &[u8])) -> Result<(), StoreError> {
+        if kind == Upload::TABLE {
+            return shared::each(&self.uploads, self.place, show);
+        }
+        let table = self.txn.open_table(shared::definition(kind));
+        shared::each(
+            &table.map_err(|error| StoreError::of(self.place, error))?,
+            self.place,
+            show,
+        )
     }
 
     /// Forgets a record; tells whether there was one.
@@ -248,9 +318,7 @@ impl<'t> Tables<'t> {
             return Ok(false);
         };
         self.unindex(&old)?;
-        self.uploads
-            .remove(id)
-            .map_err(|error| StoreError::of(self.place, error))?;
+        self.write(id, None, News::Own)?;
         Ok(true)
     }
 
@@ -369,6 +437,24 @@ impl<'p> Reader<'p> {
             }
         }
         Ok(counts)
+    }
+
+    /// Shows each record of a kind.
+    pub(super) fn each(&self, kind: &'static str, show: impl FnMut(u128, &[u8])) -> Result<(), StoreError> {
+        let table = self.txn.open_table(shared::definition(kind));
+        shared::each(
+            &table.map_err(|error| StoreError::of(self.place, error))?,
+            self.place,
+            show,
+        )
+    }
+
+    /// One record of a kind, as JSON.
+    pub(super) fn raw(&self, kind: &'static str, id: u128) -> Result<Option<Vec<u8>>, StoreError> {
+        let table = self.txn.open_table(shared::definition(kind));
+        let table = table.map_err(|error| StoreError::of(self.place, error))?;
+        let found = table.get(id).map_err(|error| self.fail(error))?;
+        Ok(found.map(|found| found.value().to_vec()))
     }
 
     pub(super) fn by_id(&self, id: u128) -> Result<Option<Upload>, StoreError> {

@@ -423,3 +423,77 @@ async fn a_write_that_cannot_wait_is_told_when_too_many_do() {
     store.flush().await.unwrap();
     assert_eq!(*outcomes.lock().unwrap(), (10_000 - refused, refused));
 }
+
+/// Versions of one record that two replicas may have: a merge must not care who merges with whom, in which order and how often.
+mod merging {
+    use proptest::prelude::*;
+    use proptest::sample::select;
+
+    use super::super::*;
+
+    fn approvals() -> impl Strategy<Value = Approval> {
+        let states = [
+            ApprovalState::Pending,
+            ApprovalState::Approved,
+            ApprovalState::Denied,
+            ApprovalState::Used,
+        ];
+        (select(states.to_vec()), 0..3_u64, prop::option::of("[ab]")).prop_map(|(state, until, by)| Approval {
+            id: Uuid::nil(),
+            state,
+            until: Timestamp(until),
+            by,
+            ..Approval::sample()
+        })
+    }
+
+    fn holds<R: PartialEq + Clone + std::fmt::Debug>(
+        merge: fn(R, R) -> R,
+        a: &R,
+        b: &R,
+        c: &R,
+    ) -> Result<(), TestCaseError> {
+        let merged = |one: &R, other: &R| merge(one.clone(), other.clone());
+        prop_assert_eq!(merged(a, a), a.clone());
+        prop_assert_eq!(merged(a, b), merged(b, a));
+        prop_assert_eq!(merged(&merged(a, b), c), merged(a, &merged(b, c)));
+        Ok(())
+    }
+
+    proptest! {
+        #[test]
+        fn approvals_merge_in_any_order(a in approvals(), b in approvals(), c in approvals()) {
+            holds(Approval::MERGE.unwrap(), &a, &b, &c)?;
+        }
+
+        #[test]
+        fn what_was_used_stays_so(approval in approvals()) {
+            let used = Approval { state: ApprovalState::Used, ..approval.clone() };
+            let merged = Approval::MERGE.unwrap()(approval, used).state;
+            prop_assert!(matches!(merged, ApprovalState::Used | ApprovalState::Denied));
+        }
+    }
+
+    #[test]
+    fn what_a_newer_lakegate_knows_more_is_kept() {
+        let merge = Spent::MERGE.unwrap();
+        let id = Uuid::nil();
+        let plain = |until: u64| {
+            serde_json::to_vec(&Spent {
+                id,
+                until: Timestamp(until),
+            })
+            .unwrap()
+        };
+        let mut newer: serde_json::Value = serde_json::from_slice(&plain(9)).unwrap();
+        newer["by"] = "alice".into();
+        let newer = serde_json::to_vec(&newer).unwrap();
+        let joined = super::super::shared::joined::<Spent>;
+        let first = joined(None, &newer, merge).unwrap();
+        assert_eq!(first.store.as_deref(), Some(&*newer));
+        let second = joined(Some(&plain(5)), &newer, merge).unwrap();
+        assert_eq!((second.store.as_deref(), second.news), (Some(&*newer), News::None));
+        let later = joined(Some(&plain(10)), &newer, merge).unwrap();
+        assert_eq!((later.store, later.news), (None, News::Merged(Version::of(&newer))));
+    }
+}

@@ -114,6 +114,7 @@ pub struct Undo {
 
 impl Record for Undo {
     const TABLE: &'static str = "undo";
+    const MERGE: Option<fn(Self, Self) -> Self> = Some(Self::merge);
 
     fn id(&self) -> Uuid {
         self.id
@@ -121,6 +122,28 @@ impl Record for Undo {
 }
 
 impl Undo {
+    /// What was written at the beginning is the same in both; how it ended counts, and what is certain counts more.
+    fn merge(self, other: Self) -> Self {
+        let certain = |undo: &Self| match undo.outcome {
+            Outcome::Pending => 0,
+            Outcome::Unknown => 1,
+            Outcome::Failed => 2,
+            Outcome::Done => 3,
+        };
+        let end = |undo: &Self| {
+            let answer = (undo.status, undo.left_at.clone(), undo.upstream_request_id.clone());
+            (
+                certain(undo),
+                undo.ended,
+                answer,
+                undo.pin.as_ref().map(|pin| (pin.made, pin.tag.clone())),
+            )
+        };
+        let undone_by = self.undone_by.max(other.undone_by);
+        let later = if end(&self) >= end(&other) { self } else { other };
+        Self { undone_by, ..later }
+    }
+
     /// What it was about, for people: `repository/branch`, `repository tag NAME`, `repository`.
     pub fn place(&self) -> String {
         match (&self.branch, &self.tag) {

@@ -246,6 +246,9 @@ pub enum ReapEnd {
 }
 
 impl Upload {
+    /// The name of its table.
+    pub(super) const TABLE: &'static str = "uploads";
+
     /// Whom its sealed address is sealed for.
     pub fn owner(repository: &str, branch: &str, path: &str) -> String {
         format!("upload\0{repository}\0{branch}\0{path}")

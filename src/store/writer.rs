@@ -2,9 +2,10 @@
 //!
 //! A disk that failed once (full, say) leaves redb closed for writes; the next batch opens the file anew.
 
+use std::cell::RefCell;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock};
 
 use redb::{Database, ReadableDatabase as _};
 use tokio::sync::{mpsc, watch};
@@ -13,6 +14,7 @@ use tracing::{error, info};
 
 use super::StoreError;
 use super::file::Opener;
+use super::shared::{Commit, Touch, Touched};
 use super::tables::{Counts, Reader, Tables};
 
 /// Writes that may wait; beyond them a waiting caller waits longer, and one that cannot wait is told so.
@@ -25,6 +27,15 @@ type Finish = Box<dyn FnOnce(Result<(), StoreError>) + Send>;
 
 /// Work inside a write transaction, or what to do if there is none.
 pub(super) type Job = Box<dyn FnOnce(Result<&mut Tables<'_>, StoreError>) -> (Finish, Result<(), StoreError>) + Send>;
+
+/// Those who wait for one commit.
+#[derive(Default)]
+struct Finishes {
+    /// For it to be on disk.
+    kept: Vec<Finish>,
+    /// For other replicas to have heard of it too.
+    told: Vec<Finish>,
+}
 
 /// Makes a job of `work`; `done` hears of it once, after the commit.
 pub(super) fn job<T: Send + 'static>(
@@ -57,6 +68,8 @@ struct Shared {
     counts: watch::Sender<Counts>,
     max_uploads: Arc<AtomicUsize>,
     failing: AtomicBool,
+    /// Who wants to hear of changes of shared records.
+    feed: OnceLock<mpsc::UnboundedSender<Commit>>,
     /// When a failed one may be opened again.
     pause: Mutex<Option<Instant>>,
 }
@@ -73,6 +86,7 @@ impl Writer {
             counts: watch::Sender::new(counts),
             max_uploads: Arc::clone(&max_uploads),
             failing: AtomicBool::new(false),
+            feed: OnceLock::new(),
             pause: Mutex::new(None),
         });
         let (jobs, waiting) = mpsc::channel(WAITING);
@@ -95,6 +109,13 @@ impl Writer {
     /// Whether the last write failed.
     pub(super) fn failing(&self) -> bool {
         self.shared.failing.load(Ordering::Relaxed)
+    }
+
+    /// Tells of changes of shared records from the next commit on. Of two who ask, the first hears.
+    pub(super) fn feed(&self) -> mpsc::UnboundedReceiver<Commit> {
+        let (sender, receiver) = mpsc::unbounded_channel();
+        _ = self.shared.feed.set(sender);
+        receiver
     }
 
     /// Waits for a place in the queue.
@@ -137,37 +158,56 @@ impl Shared {
     fn write(&self, mut waiting: mpsc::Receiver<Job>) {
         let mut group = Vec::new();
         while waiting.blocking_recv_many(&mut group, GROUP) > 0 {
-            let mut finishes = Vec::with_capacity(group.len());
+            let mut finishes = Finishes::default();
             group.reverse();
             let outcome = guarded(&self.opener.place, || self.commit(&mut group, &mut finishes));
             // Those that a failure kept from their turn.
             while let Some(job) = group.pop() {
                 let error = outcome.as_ref().err().cloned().unwrap_or(StoreError::Gone);
-                finishes.push(job(Err(error)).0);
+                finishes.kept.push(job(Err(error)).0);
             }
             self.note(outcome.as_ref().err());
-            for finish in finishes {
-                // What others do with the news must not stop the writer.
-                let told = catch_unwind(AssertUnwindSafe(|| finish(outcome.clone())));
-                if told.is_err() {
-                    error!(target: "lakegate::store", "whoever waited for a write panicked over its outcome");
+            let touches = match &outcome {
+                Ok(touches) => touches.clone(),
+                Err(_) => Vec::new(),
+            };
+            let outcome = outcome.map(drop);
+            finish_all(finishes.kept, &outcome);
+            let told = move || finish_all(finishes.told, &outcome);
+            match self.feed.get() {
+                Some(feed) if !touches.is_empty() => {
+                    let told = Box::new(told);
+                    // Nobody listens any more: nobody is told, and whoever waits goes on.
+                    if let Err(mpsc::error::SendError(commit)) = feed.send(Commit { touches, told }) {
+                        (commit.told)();
+                    }
                 }
+                _ => told(),
             }
         }
     }
 
     /// Runs all jobs, the last first, in one transaction; one that fails takes the whole group with it.
-    fn commit(&self, group: &mut Vec<Job>, finishes: &mut Vec<Finish>) -> Result<(), StoreError> {
+    /// Answers what changed for other replicas.
+    fn commit(&self, group: &mut Vec<Job>, finishes: &mut Finishes) -> Result<Vec<Touch>, StoreError> {
         self.reopen_after_failure()?;
         let place = &self.opener.place;
         let database = self.database.read().unwrap_or_else(PoisonError::into_inner);
         let database = database.as_ref().map_err(Clone::clone)?;
         let txn = database.begin_write().map_err(|error| StoreError::of(place, error))?;
         let max_uploads = self.max_uploads.load(Ordering::Relaxed);
-        let mut tables = Tables::open(&txn, place, *self.counts.borrow(), max_uploads)?;
+        let touched = Touched {
+            wanted: self.feed.get().is_some(),
+            touches: RefCell::default(),
+        };
+        let mut tables = Tables::open(&txn, place, &touched, *self.counts.borrow(), max_uploads)?;
         while let Some(job) = group.pop() {
+            let before = touched.touches.borrow().len();
             let (finish, worked) = job(Ok(&mut tables));
-            finishes.push(finish);
+            match touched.news_since(before) {
+                true => finishes.told.push(finish),
+                false => finishes.kept.push(finish),
+            }
             worked?;
         }
         let counts = tables.counts;
@@ -175,7 +215,7 @@ impl Shared {
         txn.commit().map_err(|error| StoreError::of(place, error))?;
         self.counts
             .send_if_modified(|known| std::mem::replace(known, counts) != counts);
-        Ok(())
+        Ok(touched.touches.into_inner())
     }
 
     fn reopen_after_failure(&self) -> Result<(), StoreError> {
@@ -220,6 +260,17 @@ impl Shared {
                 info!(target: "lakegate::store", place = %self.opener.place, "the store can be written again");
             }
             _ => {}
+        }
+    }
+}
+
+/// Tells each of those who wait how it ended.
+fn finish_all(finishes: Vec<Finish>, outcome: &Result<(), StoreError>) {
+    for finish in finishes {
+        // What others do with the news must not stop the writer.
+        let told = catch_unwind(AssertUnwindSafe(|| finish(outcome.clone())));
+        if told.is_err() {
+            error!(target: "lakegate::store", "whoever waited for a write panicked over its outcome");
         }
     }
 }

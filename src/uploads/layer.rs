@@ -49,7 +49,11 @@ impl Step for Uploads {
                     .extensions_mut()
                     .insert(UploadIntent(seen.record(State::Intent)))
             }
-            UploadStep::Complete => self.ledger.asked(&seen),
+            UploadStep::Complete => {
+                // Another replica may have seen its create a moment ago, or its first complete.
+                self.ledger.replicas.caught_up().await;
+                self.ledger.asked(&seen);
+            }
             _ => {}
         }
         let watch = Watch::new(Arc::clone(&self.ledger), context, seen);

@@ -11,6 +11,7 @@ use crate::config::{Mode, UploadsConfig};
 use crate::lakefs_client::{Client, Identity};
 use crate::observe::Metrics;
 use crate::observe::metrics::UploadLabels;
+use crate::replicas::Replicas;
 use crate::store::{Store, StoreError, Timestamp, Upload};
 
 /// The ledger of multipart uploads. Lives as long as the process; a reload gives it new settings.
@@ -20,6 +21,7 @@ pub struct Ledger {
     pub(super) metrics: Arc<Metrics>,
     pub(super) config: ArcSwap<UploadsConfig>,
     pub(super) client: Client,
+    pub(super) replicas: Replicas,
     pub(super) lakefs: ArcSwap<Lakefs>,
     /// Events are told on the store's thread: in the log of whoever made the ledger.
     pub(super) log: Dispatch,
@@ -34,13 +36,20 @@ pub(super) struct Lakefs {
 }
 
 impl Ledger {
-    /// A ledger kept in `store`; what is to be done at lakeFS goes by `client`.
-    pub fn new(config: &UploadsConfig, store: Store, client: Client, metrics: Arc<Metrics>) -> Arc<Self> {
+    /// A ledger kept in `store`, which is shared with `replicas`; what is to be done at lakeFS goes by `client`.
+    pub fn new(
+        config: &UploadsConfig,
+        store: Store,
+        client: Client,
+        replicas: Replicas,
+        metrics: Arc<Metrics>,
+    ) -> Arc<Self> {
         let ledger = Self {
             store,
             metrics,
             config: ArcSwap::default(),
             client,
+            replicas,
             lakefs: ArcSwap::default(),
             log: dispatcher::get_default(Clone::clone),
         };

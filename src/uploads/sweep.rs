@@ -34,9 +34,9 @@ impl Ledger {
         Ok(lost)
     }
 
-    /// Keeps the gauge of open uploads right, finds abandoned ones, ends them if that is wanted and `leads` says that this is the process
-    /// to do it, and forgets old ones, until it is dropped.
-    pub async fn run(self: Arc<Self>, leads: impl Fn() -> bool) {
+    /// Keeps the gauge of open uploads right; on one of all replicas, finds abandoned ones, ends them if that is wanted, and forgets old
+    /// ones. Until it is dropped.
+    pub async fn run(self: Arc<Self>) {
         let counting = async {
             let mut counts = self.store.counts();
             loop {
@@ -47,15 +47,16 @@ impl Ledger {
             }
         };
         let looking = async {
+            // Of all replicas one: what it changes, the others take in.
+            let mut leader = self.replicas.stand_for("uploads");
             let mut look = interval(EVERY);
             look.set_missed_tick_behavior(MissedTickBehavior::Delay);
             loop {
                 look.tick().await;
+                leader.elected().await;
                 // What is wrong with the store is in the log already; the next look tries again.
                 _ = self.sweep(Timestamp::now()).await;
-                if leads() {
-                    _ = self.reap(self.look(), Timestamp::now()).await;
-                }
+                _ = self.reap(self.look(), Timestamp::now()).await;
             }
         };
         tokio::select! {

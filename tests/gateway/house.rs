@@ -9,7 +9,7 @@ const FLOORS: &[&[&str]] = &[
     &["config"],
     &["exchange"],
     &["observe", "store"],
-    &["lakefs_client"],
+    &["lakefs_client", "replicas"],
     &["audit", "auth", "limit", "guard", "record", "uploads", "upstream"],
     &["pipeline", "admin"],
     &["sandbox"],

@@ -27,7 +27,12 @@ async fn send_in(mode: Mode, store: &Store, request: Request) -> Response {
         }
     });
     let lakefs = FakeLakefs::start().await;
-    let state = State::new(store.clone(), lakefs.client(), Arc::new(Metrics::new()));
+    let state = State::new(
+        store.clone(),
+        lakefs.client(),
+        Replicas::alone(),
+        Arc::new(Metrics::new()),
+    );
     let mut stack = step(Record::new(&RecordConfig::default(), mode, state, None)).layer(upstream);
     stack.call(request).await.unwrap()
 }

@@ -17,6 +17,7 @@ use crate::exchange::{Body, Principal, Proof, Requirement};
 use crate::lakefs::classify;
 use crate::lakefs_client::fake::{FakeLakefs, KEY, SECRET};
 use crate::observe::Metrics;
+use crate::replicas::Replicas;
 use crate::store::{Store, Undo};
 
 const A: &str = "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa";
@@ -61,7 +62,12 @@ impl World {
             lakefs.set_ref(path, Some(A));
         }
         let store = Store::memory().unwrap();
-        let state = State::new(store.clone(), lakefs.client(), Arc::new(Metrics::new()));
+        let state = State::new(
+            store.clone(),
+            lakefs.client(),
+            Replicas::alone(),
+            Arc::new(Metrics::new()),
+        );
         Self {
             lakefs,
             store,

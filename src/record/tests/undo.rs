@@ -297,7 +297,12 @@ async fn beyond_the_bound_the_oldest_record_goes() {
 async fn what_cannot_be_written_down_does_not_go() {
     let mut world = World::new().await;
     let (store, full) = Store::with_a_disk();
-    world.state = State::new(store, world.lakefs.client(), Arc::new(Metrics::new()));
+    world.state = State::new(
+        store,
+        world.lakefs.client(),
+        Replicas::alone(),
+        Arc::new(Metrics::new()),
+    );
     full.store(true, std::sync::atomic::Ordering::Relaxed);
     let refused = world.send(hard_reset(&[]), moves).await;
     assert_eq!((refused.status().as_u16(), world.forwarded()), (503, 0));

@@ -28,6 +28,7 @@ use crate::exchange::{
 };
 use crate::lakefs_client::Dialer;
 use crate::observe::Metrics;
+use crate::replicas::Replicas;
 use crate::store::{Filter, State, Store, Timestamp, Upload, UploadIntent};
 use crate::{lakefs, lakefs_client};
 
@@ -75,7 +76,7 @@ impl World {
             .finish();
         let metrics = Arc::new(Metrics::new());
         let ledger = tracing::subscriber::with_default(subscriber, || {
-            Ledger::new(config, store.clone(), client, Arc::clone(&metrics))
+            Ledger::new(config, store.clone(), client, Replicas::alone(), Arc::clone(&metrics))
         });
         Self {
             store,

@@ -90,7 +90,7 @@ async fn after_a_restart_what_was_under_way_is_unknown() {
 #[tokio::test]
 async fn the_gauge_follows_the_ledger() {
     let world = World::new();
-    let running = tokio::spawn(Arc::clone(&world.ledger).run(|| true));
+    let running = tokio::spawn(Arc::clone(&world.ledger).run());
     opened(&world).await;
     world.store.flush().await.unwrap();
     while world.metrics.uploads_open.get() != 1 {
