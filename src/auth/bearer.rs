@@ -8,7 +8,7 @@ use super::login::{Bearer, Login};
 use super::mint::Mint;
 use super::proof::AskError;
 use super::state::State;
-use crate::config::{AuthConfig, UpstreamIdentity};
+use crate::config::{AuthConfig, LoginConfig, UpstreamIdentity};
 
 /// The way to a bearer, as configured.
 #[derive(Debug)]
@@ -38,6 +38,14 @@ impl BearerSource {
             (UpstreamIdentity::Login(pair), _) => Self::Login(state.login(pair)),
             (UpstreamIdentity::Mint(mint), Some(secret)) => Self::Mint(Mint::new(mint, secret)),
             (UpstreamIdentity::Mint(_), None) => Self::Nothing,
+        }
+    }
+
+    /// The key pair that lakeFS knows, where there is one: signatures can be made with it.
+    pub(super) fn pair(&self) -> Option<&LoginConfig> {
+        match self {
+            Self::Login(login) => Some(login.pair()),
+            Self::Passthrough | Self::Mint(_) | Self::Nothing => None,
         }
     }
 

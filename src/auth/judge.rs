@@ -16,8 +16,11 @@ use super::attempts::Rate;
 use super::credential::{Authorization, Presented};
 use super::login::{PATIENCE, bearer_header};
 use super::proof::{AskError, Fingerprint, Guess, Proofs, Question, Verdict, fingerprint};
+use super::sigv4::{Now, Signed, SigningKeys, Verified};
 use super::verify::{Claims, Verifier};
+use crate::config::types::Secret;
 use crate::config::{AuthConfig, Mode, SignedCookieConfig, UpstreamIdentity};
+use crate::exchange::{Request, SignatureFault};
 use crate::lakefs::cookie::{INTERNAL, OIDC, SAML};
 
 /// The credential that counts.
@@ -34,7 +37,7 @@ pub(super) struct Judged {
 }
 
 /// What a credential is good for.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug)]
 pub(super) enum Standing {
     /// It is this user's.
     Proved {
@@ -43,6 +46,17 @@ pub(super) enum Standing {
         /// Its groups, as an identity provider says.
         groups: Arc<[String]>,
     },
+    /// An AWS signature with a gateway key, which holds.
+    Signed {
+        /// Whose the key is.
+        name: Arc<str>,
+        /// The owner's groups.
+        groups: Arc<[String]>,
+        /// The signature.
+        verified: Box<Verified>,
+    },
+    /// One with a gateway key that does not hold.
+    Misigned(SignatureFault),
     /// An AWS signature, which only lakeFS can verify.
     Signature {
         /// Whose its key is, as the configuration says.
@@ -56,6 +70,15 @@ pub(super) enum Standing {
     Unclear(AskError),
 }
 
+/// An access key that the configuration names.
+#[derive(Debug)]
+struct S3Key {
+    owner: Arc<str>,
+    groups: Arc<[String]>,
+    /// With it, it is the gateway's own.
+    secret: Option<Secret>,
+}
+
 /// Judges by one configuration.
 #[derive(Debug)]
 pub(super) struct Judge {
@@ -65,8 +88,8 @@ pub(super) struct Judge {
     basic: bool,
     oidc: SignedCookieConfig,
     saml: SignedCookieConfig,
-    /// The owners of access keys, by the keys' ids.
-    s3_keys: HashMap<String, Arc<str>>,
+    /// Access keys, by their ids.
+    s3_keys: HashMap<String, S3Key>,
     ttl: Duration,
     patience: Duration,
     within: Duration,
@@ -86,17 +109,21 @@ impl Judge {
             UpstreamIdentity::Login(_) => true,
             UpstreamIdentity::Mint(mint) => mint.user.is_some(),
         };
-        let owners = config
-            .s3_keys
-            .iter()
-            .map(|(id, key)| (id.clone(), key.principal.as_str().into()));
+        let keys = config.s3_keys.iter().map(|(id, key)| {
+            let key = S3Key {
+                owner: key.principal.as_str().into(),
+                groups: key.groups.iter().cloned().collect(),
+                secret: key.secret_access_key.clone(),
+            };
+            (id.clone(), key)
+        });
         Self {
             verifier: config.lakefs_secret.clone().map(Verifier::new),
             stands_in,
             basic: config.basic.enabled,
             oidc: config.oidc_cookie.clone(),
             saml: config.saml_cookie.clone(),
-            s3_keys: owners.collect(),
+            s3_keys: keys.collect(),
             ttl: config.proof_ttl.0,
             patience,
             within,
@@ -120,10 +147,38 @@ impl Judge {
         self.rate
     }
 
-    /// The credential that counts, if there is any.
+    /// What a signature with a gateway key is good for; `None` of any other.
+    pub(super) fn signature(
+        &self,
+        presented: &Presented<'_>,
+        request: &Request,
+        keys: &SigningKeys,
+        now: Now,
+    ) -> Option<Standing> {
+        let key = self.s3_keys.get(presented.signed_by.as_ref()?)?;
+        let secret = key.secret.as_ref()?;
+        let verified = Signed::read(request).and_then(|signed| {
+            // What is read leniently to be called by a name must be what is read strictly to be verified.
+            match Some(signed.key()) == presented.signed_by.as_deref() {
+                true => signed.verify(request, secret, keys, now),
+                false => Err(SignatureFault::KeyUnknown),
+            }
+        });
+        Some(match verified {
+            Ok(verified) => Standing::Signed {
+                name: Arc::clone(&key.owner),
+                groups: Arc::clone(&key.groups),
+                verified: Box::new(verified),
+            },
+            Err(fault) => Standing::Misigned(fault),
+        })
+    }
+
+    /// The credential that counts, if there is any. `signed` is what [`Judge::signature`] says of its signature.
     pub(super) async fn judge(
         &self,
         presented: &Presented<'_>,
+        signed: Option<Standing>,
         headers: &HeaderMap,
         address: IpAddr,
         proofs: &Arc<Proofs>,
@@ -134,8 +189,10 @@ impl Judge {
             return Some(Judged::new(method, claimed, value.as_bytes(), standing));
         }
         if let Some(key) = &presented.signed_by {
-            let owner = self.s3_keys.get(key).cloned();
-            return Some(Judged::new("s3", key, key.as_bytes(), Standing::Signature { owner }));
+            let standing = signed.unwrap_or_else(|| Standing::Signature {
+                owner: self.s3_keys.get(key).map(|key| Arc::clone(&key.owner)),
+            });
+            return Some(Judged::new("s3", key, key.as_bytes(), standing));
         }
         if let Some(value) = presented.internal
             && let Some(standing) = self.internal(value, proofs).await

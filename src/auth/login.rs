@@ -84,6 +84,11 @@ type Outcome = Result<Bearer, AskError>;
 type Flight = Shared<BoxFuture<'static, Outcome>>;
 
 impl Login {
+    /// The stored pair.
+    pub(super) fn pair(&self) -> &LoginConfig {
+        &self.pair
+    }
+
     /// A bearer that lakeFS takes, for all the gateway knows.
     pub(super) async fn bearer(self: &Arc<Self>) -> Outcome {
         let flight = {

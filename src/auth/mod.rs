@@ -16,6 +16,8 @@ mod login;
 mod mint;
 mod proof;
 mod service;
+mod signing;
+mod sigv4;
 mod state;
 mod verify;
 
@@ -40,6 +42,7 @@ use credential::{Presented, S3_MARK};
 use judge::{Judge, Judged, Standing};
 use proof::AskError;
 pub use service::service;
+use signing::{Signing, now};
 pub use state::State;
 
 /// The auth layer, of one configuration.
@@ -48,6 +51,8 @@ pub struct Auth {
     judge: Judge,
     bearers: BearerSource,
     allow_setup: bool,
+    /// Bytes of the longest signed chunk.
+    signed_chunk: usize,
     mode: Mode,
     state: Arc<State>,
 }
@@ -59,6 +64,7 @@ impl Auth {
             judge: Judge::new(config, mode),
             bearers: BearerSource::new(config, &state),
             allow_setup: config.allow_setup,
+            signed_chunk: config.signed_chunk.as_usize(),
             mode,
             state,
         }
@@ -79,8 +85,9 @@ impl Auth {
             let query = request.uri().query();
             let presented = Presented::read(request.headers(), query, s3);
             let address = context.client().address;
+            let signed = self.judge.signature(&presented, request, &self.state.signing, now());
             self.judge
-                .judge(&presented, request.headers(), address, &self.state.proofs)
+                .judge(&presented, signed, request.headers(), address, &self.state.proofs)
                 .await
         };
         let not_taken = judged.as_ref().and_then(|judged| self.judge.not_taken(judged.method));
@@ -95,6 +102,15 @@ impl Auth {
             None if passthrough => {}
             None if answers_anybody(operation, protocol) => replace(request.headers_mut(), None),
             None => return Err(Rejection::Unauthenticated),
+            Some(Standing::Signed { verified, .. }) => {
+                let signing = Signing {
+                    bearers: &self.bearers,
+                    chunk: self.signed_chunk,
+                    state: &self.state,
+                };
+                return signing.forward(&principal.name, *verified, request).await;
+            }
+            Some(Standing::Misigned(fault)) => return Err(Rejection::Signature(fault)),
             // lakeFS would take a cookie before the signature, and so act for another than the gateway thinks.
             Some(Standing::Signature { .. }) => cookies::strip(request.headers_mut()),
             Some(Standing::NotTaken) => return Err(Rejection::Unauthenticated),
@@ -229,9 +245,12 @@ fn principal(context: &Context, judged: Option<&Judged>) -> Principal {
     let (name, groups, proof) = match &judged.standing {
         Standing::Proved { name, groups } => (name, Arc::clone(groups), Proof::Proved),
         Standing::Signature { owner: Some(owner) } => (owner, Arc::default(), Proof::Claimed),
-        Standing::Signature { owner: None } | Standing::Refused | Standing::NotTaken | Standing::Unclear(_) => {
-            (&judged.claimed, Arc::default(), Proof::Claimed)
-        }
+        Standing::Signed { name, groups, .. } => (name, Arc::clone(groups), Proof::Proved),
+        Standing::Signature { owner: None }
+        | Standing::Misigned(_)
+        | Standing::Refused
+        | Standing::NotTaken
+        | Standing::Unclear(_) => (&judged.claimed, Arc::default(), Proof::Claimed),
     };
     let limit_key = match proof {
         Proof::Proved => Arc::clone(name),

@@ -2,10 +2,13 @@
 
 use std::sync::Arc;
 
+use tokio::sync::Semaphore;
+
 use super::attempts::Attempts;
 use super::login::{Login, Logins};
 use super::mint::{MAX_MINTED, Minted};
 use super::proof::Proofs;
+use super::sigv4::SigningKeys;
 use crate::config::LoginConfig;
 use crate::lakefs_client::Client;
 use crate::observe::Metrics;
@@ -19,6 +22,9 @@ pub struct State {
     pub(super) attempts: Arc<Attempts>,
     pub(super) proofs: Arc<Proofs>,
     pub(super) minted: Minted,
+    pub(super) signing: SigningKeys,
+    /// A permit for each KiB of the signed chunks that may be held at a time.
+    pub(super) chunks: Arc<Semaphore>,
 }
 
 impl State {
@@ -29,6 +35,8 @@ impl State {
             logins: Logins::default(),
             proofs: Arc::new(Proofs::new(client.clone(), Arc::clone(&attempts))),
             minted: Minted::new(MAX_MINTED),
+            signing: SigningKeys::new(),
+            chunks: Arc::new(Semaphore::new(CHUNKS_KIB)),
             attempts,
             client,
             metrics,
@@ -40,3 +48,6 @@ impl State {
         self.logins.of(pair, &self.client, &self.metrics)
     }
 }
+
+/// All signed chunks that are held, together: 256 MiB.
+pub(super) const CHUNKS_KIB: usize = 256 << 10;

@@ -6,7 +6,7 @@ use std::time::Duration;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use super::types::{HttpUrl, Period, Secret};
+use super::types::{ByteSize, HttpUrl, Period, Secret};
 
 /// Who the clients are, and as whom the gateway speaks to lakeFS.
 #[derive(Debug, Clone, PartialEq, Deserialize, JsonSchema)]
@@ -25,9 +25,11 @@ pub struct AuthConfig {
     pub oidc_cookie: SignedCookieConfig,
     /// `saml_auth_session` cookies.
     pub saml_cookie: SignedCookieConfig,
-    /// Whose the access keys of S3 requests are, by their ids: for the log and the limits. Only lakeFS verifies signatures, so such a
-    /// request gains no rights by the name.
+    /// Whose the access keys of S3 requests are, by their ids. Where a key's secret is not given only lakeFS verifies its signatures, so
+    /// such a request gains no rights by the name.
     pub s3_keys: BTreeMap<String, S3KeyConfig>,
+    /// The longest signed chunk of an S3 upload in aws-chunks: one is held in memory until its signature is verified.
+    pub signed_chunk: ByteSize,
     /// How long a credential that lakeFS accepted is believed without asking again.
     pub proof_ttl: Period,
     /// Whether lakeFS's set-up endpoints may be reached through the gateway.
@@ -60,6 +62,7 @@ impl Default for AuthConfig {
             oidc_cookie: SignedCookieConfig::default(),
             saml_cookie: SignedCookieConfig::default(),
             s3_keys: BTreeMap::new(),
+            signed_chunk: ByteSize(16 << 20),
             proof_ttl: Period(Duration::from_secs(20)),
             allow_setup: false,
             failed_logins_per_minute: 30,
@@ -130,7 +133,10 @@ impl Default for BasicConfig {
 pub struct S3KeyConfig {
     /// The name of its owner.
     pub principal: String,
-    /// The owner's groups. Rules by group speak of proved principals only, and a signature alone proves nothing to the gateway.
+    /// Its secret, if it is a key of the gateway's own: what is signed with it is verified, and signed anew for lakeFS.
+    #[serde(default)]
+    pub secret_access_key: Option<Secret>,
+    /// The owner's groups. Rules by group speak of proved principals only: without its secret, a key's signature proves nothing here.
     #[serde(default)]
     pub groups: Vec<String>,
 }

@@ -157,6 +157,14 @@ impl Findings {
                 let remedy = "name the key's owner, or take the key out";
                 self.error(format!("auth.s3_keys.{id}.principal"), "is empty", remedy);
             }
+            if key.secret_access_key.is_some() && auth.upstream == UpstreamIdentity::Passthrough {
+                let problem = Problem::error(
+                    format!("auth.s3_keys.{id}.secret_access_key"),
+                    "makes it a key that lakeFS does not know, and the gateway has none of its own to sign with",
+                    "name lakeFS's key pair in `auth.upstream.login`, or take the secret out",
+                );
+                self.among(&["auth.upstream"], problem);
+            }
         }
         if auth.allow_setup {
             self.warning(
@@ -300,6 +308,7 @@ impl Findings {
         for (key, size, least, least_text) in [
             ("server.max_header_size", server.max_header_size, 8 << 10, "8KiB"),
             ("server.inspected_body", server.inspected_body, 1 << 10, "1KiB"),
+            ("auth.signed_chunk", config.auth.signed_chunk, 8 << 10, "8KiB"),
         ] {
             if size.0 < least {
                 self.error(

@@ -18,6 +18,9 @@ pub enum BodyError {
     /// The peer's stream failed: reset, cut short, bad chunk.
     #[error("the stream ended before the body was complete")]
     Stream(#[source] hyper::Error),
+    /// It is not what its signature says.
+    #[error("the body is not what was signed")]
+    Signature(super::SignatureFault),
     /// The gateway itself ended the stream.
     #[error("{0}")]
     Gateway(&'static str),

@@ -11,6 +11,7 @@ pub mod context;
 pub mod headers;
 pub mod reject;
 pub mod requirement;
+pub mod signature;
 pub mod step;
 
 pub use afterwards::Afterwards;
@@ -19,6 +20,7 @@ pub use classify::{Classify, Inspected};
 pub use context::{Client, Connection, Context, Facts, Principal, Proof};
 pub use reject::Rejection;
 pub use requirement::{Ask, Requirement};
+pub use signature::SignatureFault;
 pub use step::{Next, Step, step};
 
 /// A request on its way to lakeFS. Its extensions hold the [`Context`].

@@ -8,7 +8,7 @@ use std::time::Duration;
 use http::header::{self, HeaderValue};
 use http::{Method, StatusCode};
 
-use super::{Context, Response, headers};
+use super::{Context, Response, SignatureFault, headers};
 use crate::config::Mode;
 use crate::lakefs::{Protocol, reply};
 
@@ -21,6 +21,8 @@ pub enum Rejection {
     AmbiguousTarget(String),
     /// No credential was accepted. lakeFS's own text: the web UI logs out on exactly this.
     Unauthenticated,
+    /// A signature with a gateway key is not good, or its body is not what it signs.
+    Signature(SignatureFault),
     /// A rule refused it.
     Guarded {
         /// The rule's name.
@@ -146,6 +148,7 @@ impl Rejection {
             Self::BadRequest(_)
             // Without a credential that somebody knows there is nobody to act for.
             | Self::Unauthenticated
+            | Self::Signature(_)
             | Self::MethodRefused
             | Self::HeadTooLarge
             | Self::HeadTimeout
@@ -182,6 +185,7 @@ impl Rejection {
         match self {
             Self::BadRequest(_) | Self::AmbiguousTarget(_) | Self::BodyBroken => StatusCode::BAD_REQUEST,
             Self::Unauthenticated => StatusCode::UNAUTHORIZED,
+            Self::Signature(fault) => fault.status(),
             Self::Guarded { .. }
             | Self::Protected { .. }
             | Self::NotGranted(_)
@@ -214,6 +218,7 @@ impl Rejection {
             Self::BadRequest(_) => "bad-request",
             Self::AmbiguousTarget(_) => "ambiguous-target",
             Self::Unauthenticated => "unauthenticated",
+            Self::Signature(fault) => fault.reason(),
             Self::Guarded { .. } | Self::Protected { .. } => "guarded",
             Self::ConfirmationRequired { .. } => "confirmation-required",
             Self::ConfirmationStale { .. } => "confirmation-stale",
@@ -247,6 +252,7 @@ impl Rejection {
         match self {
             Self::BadRequest(what) | Self::AmbiguousTarget(what) => what.clone(),
             Self::Unauthenticated => reply::UNAUTHENTICATED.to_owned(),
+            Self::Signature(fault) => fault.message(),
             Self::Protected { message, .. } => (*message).to_owned(),
             Self::Guarded { message, .. } | Self::Frozen { message, .. } | Self::NotGranted(message) => message.clone(),
             Self::ConfirmationRequired { rule, what } => format!(
@@ -405,6 +411,7 @@ impl Rejection {
             | Self::ApprovalRequired { .. }
             | Self::NotGranted(_)
             | Self::Closed(_) => "AccessDenied",
+            Self::Signature(fault) => fault.code(),
             // pkg/gateway/errors.
             Self::Protected { .. } => "ErrWriteToProtectedBranch",
             Self::ConfirmationStale { .. } => "PreconditionFailed",
@@ -480,6 +487,7 @@ mod tests {
             (Rejection::BadRequest(text()), false, 400, 400),
             (Rejection::AmbiguousTarget(text()), true, 400, 400),
             (Rejection::Unauthenticated, false, 401, 401),
+            (Rejection::Signature(SignatureFault::Mismatch), false, 403, 403),
             (guarded, true, 403, 403),
             (required(), true, 428, 428),
             (stale(), true, 412, 412),

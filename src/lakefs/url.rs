@@ -74,7 +74,8 @@ pub(super) fn bind(segment: &str, canonical: bool) -> Option<Cow<'_, str>> {
     Some(text_of(segment, Cow::Owned(decode(&once, true)?.into_owned())))
 }
 
-fn decode(text: &[u8], plus: bool) -> Option<Cow<'_, [u8]>> {
+/// Percent-decoding as Go does it, of a query (where `+` is a space) or of a path; nothing where an escape is broken.
+pub fn decode(text: &[u8], plus: bool) -> Option<Cow<'_, [u8]>> {
     if !text.iter().any(|byte| *byte == b'%' || (plus && *byte == b'+')) {
         return Some(Cow::Borrowed(text));
     }

@@ -325,6 +325,7 @@ fn broken(error: &dyn Error, way: &Way<'_>) -> Rejection {
             match fault {
                 Fault::Slow => Rejection::BodyTimeout,
                 Fault::Broken => Rejection::BodyBroken,
+                Fault::Signature(fault) => Rejection::Signature(fault),
             }
         }
         None => Rejection::UpstreamBroken(what),

@@ -16,18 +16,20 @@ use http_body::{Body as HttpBody, Frame, SizeHint};
 use tokio::time::{Instant, sleep_until};
 
 use crate::exchange::alarm::Alarm;
-use crate::exchange::{Body, BodyError};
+use crate::exchange::{Body, BodyError, SignatureFault};
 
 /// How long lakeFS may take to say whether it wants a body; then it is sent unasked.
 const ASKED_MAX: Duration = Duration::from_secs(1);
 
 /// What became of the client's side of a body.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Fault {
     /// The client stood still for too long.
     Slow,
     /// The client left, or what it sent is no body.
     Broken,
+    /// What it sent is not what it signed.
+    Signature(SignatureFault),
 }
 
 #[derive(Debug)]
@@ -59,8 +61,8 @@ impl Progress {
 
     /// Who broke it on the client's side, if it was there that it broke.
     pub(super) fn fault(&self) -> Option<Fault> {
-        match *self.stage() {
-            Stage::Failed(fault) => Some(fault),
+        match &*self.stage() {
+            Stage::Failed(fault) => Some(fault.clone()),
             _ => None,
         }
     }
@@ -187,6 +189,9 @@ impl HttpBody for Upload {
 
 /// The server's deadlines are I/O errors of this kind.
 fn fault_of(error: &BodyError) -> Fault {
+    if let BodyError::Signature(fault) = error {
+        return Fault::Signature(fault.clone());
+    }
     let mut source: Option<&(dyn Error + 'static)> = Some(error);
     while let Some(error) = source {
         let io = error.downcast_ref::<io::Error>();

@@ -114,6 +114,7 @@ async fn a_listed_key_is_called_by_its_owner_and_gains_nothing_else() {
     let key = crate::config::S3KeyConfig {
         principal: "wendy".into(),
         groups: vec!["admins".into()],
+        secret_access_key: None,
     };
     world.config.s3_keys = [("AKIASIGNER".to_owned(), key)].into();
     let listed = world
