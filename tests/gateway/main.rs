@@ -27,6 +27,8 @@ mod s3;
 #[cfg(test)]
 mod server;
 #[cfg(test)]
+mod signatures;
+#[cfg(test)]
 mod support;
 #[cfg(test)]
 mod theirs;

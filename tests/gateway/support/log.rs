@@ -44,6 +44,11 @@ pub(crate) async fn line(with: &[&str]) -> String {
     .await
 }
 
+/// All of it, so far.
+pub(crate) fn text() -> String {
+    LINES.lock().expect("a lock").concat()
+}
+
 struct Writer;
 
 impl Write for Writer {

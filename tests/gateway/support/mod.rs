@@ -6,4 +6,5 @@ pub(crate) mod lakefs;
 pub(crate) mod log;
 pub(crate) mod plane;
 pub(crate) mod raw;
+pub(crate) mod signer;
 pub(crate) mod tls;
